@@ -1,8 +1,8 @@
 """The command line: `python -m fal_async VERB`, also installed as `fal-async`.
 
-There is one module for each verb, named as the verb, and imported only when the verb is used. It has two functions:
-`configure(parser)` adds the verb's arguments; `run(options)` runs it and returns the exit status. Its docstring is
-the description in `VERB --help`.
+Each verb has a module with its name, which is imported only when the verb is used. The module has two functions:
+`configure(parser)` adds the verb's arguments, and `run(options)` runs the verb and returns the exit status. The
+docstring of the module is the description in `VERB --help`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fal_async.version import __version__
 
 PROGRAM = "fal-async"
 VERBS = {
-    "batch": "run an endpoint over a file of inputs, each paid once: run, status, uncertain, export",
+    "batch": "send the inputs in a file to an endpoint, and pay for each once: run, status, uncertain, export",
     "demo": "watch a request for four pictures run on a local fal, without a key or costs",
     "emulator": "run a complete local fal to develop and test against, without a key or costs",
     "proxy": "run a proxy for fal's browser clients that keeps your key on the server",
@@ -29,14 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: the arguments without the program's name; default: those of the process.
+        argv: the arguments, without the program's name. None (default): `sys.argv[1:]`.
 
     Returns:
-        The exit status: 0 success, 1 failure (one line on standard error says why), 130 Ctrl-C; `batch` has further
-        ones (`cli/exits.py`).
+        The exit status: 0 for success, 1 for a failure (a line on standard error has the reason), 130 after Ctrl-C.
+        `batch` has further statuses (`cli/exits.py`).
 
     Raises:
-        SystemExit: by argparse: status 0 after `--help` and `--version`, 2 for wrong arguments.
+        SystemExit: raised by argparse, with status 0 after `--help` and `--version`, 2 for wrong arguments.
     """
     given = _parser().parse_args(sys.argv[1:] if argv is None else argv)
     verb = importlib.import_module(f"{__name__}.{given.verb}")
@@ -56,8 +56,8 @@ def fail(verb: str, message: str) -> int:
 
 
 def say(line: str) -> None:
-    """Print a line on standard error. If that is closed or can't be written, the line is dropped."""
-    if sys.stderr is not None:  # None if it is closed: `print` would then write to standard output
+    """Print a line on standard error. If standard error is closed or can't be written, nothing is printed."""
+    if sys.stderr is not None:  # if it is None, because it is closed, `print` would write to standard output
         with contextlib.suppress(OSError, ValueError):
             print(line, file=sys.stderr, flush=True)
 

@@ -1,4 +1,4 @@
-"""What the demo shows: requests ahead of ours in the queue, then our turn, the model at work, and the pictures."""
+"""Runs the demo: a request waits in the queue behind others, a model works on it, and its pictures are written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OTHERS = 4
 
 
 class Story:
-    """Shows line by line what happens to the request."""
+    """Prints each step of the request."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
@@ -57,7 +57,7 @@ def _bar(percent: int) -> str:
 
 
 async def show(screen: Screen, prompt: str, seed: int, folder: Path) -> None:
-    """Run the demo, from the start of the local fal to the last picture on disk."""
+    """Start a local fal, run the request on it, and write the pictures to `folder`."""
     async with Emulator() as emulator, Session(emulator.key, hosts=emulator.hosts) as fal:
         screen.title(f"fal_async on a local fal at {emulator.url}")
         screen.line()
@@ -84,7 +84,7 @@ async def show(screen: Screen, prompt: str, seed: int, folder: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def _others_before_us(fal: Session) -> AsyncIterator[None]:
-    """Submit other requests first, so that there is a queue to show."""
+    """Submit other requests first, so that the request of the demo has to wait in the queue."""
     tasks = [
         asyncio.create_task(fal.subscribe(MODEL, {"prompt": f"other {number}", "num_inference_steps": 12}))
         for number in range(_OTHERS)

@@ -1,4 +1,4 @@
-"""Exit statuses of the command line, and which error has which."""
+"""Exit statuses of the command line, and the errors that cause them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def of_error(error: FalError) -> int:
 
 
 def of_summary(summary: BatchSummary) -> int:
-    """Return the exit status of a batch that went through all of its inputs."""
+    """Return the exit status of a batch in which every input has its outcome."""
     if summary.uncertain:
         return UNCERTAIN
     return FAILED if summary.failed else DONE

@@ -1,4 +1,4 @@
-"""Ctrl-C on the command line: the first one ends the work in an orderly way, the second one ends the process."""
+"""Handles Ctrl-C on the command line: the first one cancels the work, the second one exits at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def run_until_interrupted(work: Coroutine[Any, Any, int], message: str) -> int:
     """Run `work`, and cancel it on Ctrl-C or SIGTERM.
 
-    A second signal ends the process at once, without a message: only what is on disk is kept.
+    A second signal exits at once, without a message. No further Python code runs then, so that only data that is
+    already on disk survives.
 
     Args:
         work: returns an exit status.
@@ -49,9 +50,9 @@ class _Interrupts:
 
     @contextlib.contextmanager
     def handled(self) -> Iterator[_Interrupts]:
-        # Not handled by the event loop, which would miss the second signal while something blocks it; nor by
-        # asyncio.run, which waits for all tasks after the second one, too.
-        # Signals that the shell has set to be ignored, such as Ctrl-C for background jobs, stay ignored.
+        # `loop.add_signal_handler` would not notice the second signal while the loop is blocked, and asyncio.run
+        # waits for all tasks even after the second one.
+        # A signal that the shell told the process to ignore, such as Ctrl-C of a background job, stays ignored.
         handled = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
         before = {number: signal.signal(number, self._handle) for number in handled}
         try:

@@ -1,4 +1,4 @@
-"""Checks that there is a key before anything starts that needs one."""
+"""Checks that there is an API key, before the command starts to work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fal_async.errors import ConfigurationError
 
 
 def check_key() -> None:
-    """Raise ConfigurationError if there is no key and no login, or if the key is malformed."""
+    """Raise ConfigurationError if there is no API key and no login, or if the API key is malformed."""
     environment = from_env()
     key_source(None, environment.key, environment.home, environment.hosts)
     login = login_path(environment.home)

@@ -1,4 +1,4 @@
-"""Where a server of the command line listens: parses the port, and explains why it can't listen there."""
+"""Parses the port of a server of the command line, and explains why a server can't listen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def port(text: str) -> int:
 
 
 def explained(error: OSError, host: str, port: int) -> str:
-    """Return a message for a failure to listen there."""
+    """Return the message for an error of listening at this address."""
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} is in use on {host}: choose another with --port, or --port 0 for a free one"
+        return f"port {port} is in use on {host}: pass another --port, or --port 0 for a free one"
     return f"can't listen on {host}, port {port}: {error.strerror or error}"

@@ -1,8 +1,8 @@
 """Run a proxy for fal's browser clients: it adds your key, and forwards only allowed requests.
 
-Needs pip install 'fal-async[proxy]'. The key and the hosts come from the environment (FAL_KEY, FAL_BASE_URL).
-Set FAL_PROXY_TOKEN to a secret: callers must send it as "Authorization: Bearer TOKEN". With --anonymous everybody
-may call. Put it behind TLS.
+It needs pip install 'fal-async[proxy]'. Your API key and the hosts come from the environment (FAL_KEY,
+FAL_BASE_URL). Set FAL_PROXY_TOKEN to a secret, which callers must send as "Authorization: Bearer TOKEN". With
+--anonymous everybody may call. Run the proxy behind a server that adds TLS.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fal_async.protocol.proxy.rules import DEFAULT_MAX_PROXIED_BODY, ON_REQUEST
 
 DEFAULT_PORT = 8766
 _SHUTDOWN_LIMIT = 5
-"""Seconds that open streams may go on after the proxy was stopped."""
+"""Seconds for which open streams may continue after the proxy was stopped."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    """Return a socket that listens: it is bound before the address is printed. Raises OSError if it can't be."""
+    """Return a socket that listens, before the address is printed. Raises OSError if it can't listen."""
     return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
 
 

@@ -1,4 +1,4 @@
-"""The application that `fal-async proxy` serves, and who may call it."""
+"""Builds the application that `fal-async proxy` serves, with the check of its callers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ TOKEN_VARIABLE = "FAL_PROXY_TOKEN"
 
 
 def make_app(options: argparse.Namespace, token: str) -> FalProxy:
-    """Make the application. Raises ConfigurationError if it would refuse every caller, or if a pattern is wrong."""
+    """Build the application.
+
+    Raises ConfigurationError if neither a token nor `--anonymous` is given, or if a pattern is invalid.
+    """
     if not options.anonymous and not token:
-        raise ConfigurationError(f"set {TOKEN_VARIABLE}, or pass --anonymous, which lets everybody call")
+        raise ConfigurationError(
+            f"callers need a token: set {TOKEN_VARIABLE}, or pass --anonymous, which lets everybody call"
+        )
     return FalProxy(
         endpoints=options.endpoints,
         authorize=None if options.anonymous else _bearer(token),

@@ -1,4 +1,4 @@
-"""Lines on a terminal, the last of which can be redrawn; plain lines elsewhere."""
+"""Prints lines. On a terminal the last one can be overwritten."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ _CLEAR = "\r\033[K"
 
 
 class Screen:
-    """Prints lines.
+    """Prints lines to a text stream.
 
     Args:
-        out: where they go.
-        live: whether `out` is a terminal, where `show` overwrites its last line. Elsewhere it prints each new text.
+        out: the text stream.
+        live: whether `out` is a terminal, so that `show` can overwrite its last line. If False, `show` prints a
+            new line for each new text.
     """
 
     def __init__(self, out: TextIO, *, live: bool) -> None:
@@ -33,7 +34,7 @@ class Screen:
         self.line(f"{_DIM}{text}{_PLAIN}" if self._live else text)
 
     def show(self, text: str) -> None:
-        """Print a line that the next `show` replaces."""
+        """Print a line, which the next call of `show` overwrites."""
         if text == self._shown:
             return
         self._shown = text
@@ -45,7 +46,7 @@ class Screen:
         self._open = True
 
     def end(self) -> None:
-        """Keep the line that was shown last."""
+        """Keep the last line of `show`, so that the next text appears below it."""
         if self._open:
             self._write("\n")
         self._open, self._shown = False, ""

@@ -63,7 +63,7 @@ def test_help_of_batch_run_imports_no_heavy_module() -> None:
         ((*RUN, "--timeout", "0"), "seconds > 0"),
         ((*RUN, "--columns", "a,,b"), "separated by commas"),
         ((*RUN, "--uncertain", "maybe"), "invalid choice: 'maybe'"),
-        (("batch", "status", "--ledger", "nowhere.db"), "there is no ledger at "),
+        (("batch", "status", "--ledger", "nowhere.db"), "expected the file of an existing ledger"),
         (
             ("batch", "export", "x.csv", "--ledger", "sqlite:///nowhere.db"),
             "/nowhere.db",
@@ -126,10 +126,10 @@ def test_status_of_a_missing_ledger_exits_with_2_and_makes_no_file(tmp_path: Pat
         (("--max-cost", "20"), "max_cost"),
         (
             ("--key-column", "nowhere"),
-            "inputs.jsonl, input 1: 'nowhere' can't be the key: the value is missing",
+            "inputs.jsonl, input 1: column 'nowhere' can't be the key: the value is missing",
         ),
-        (("--key-column", "flag"), "input 1: 'flag' can't be the key: key is of type bool"),
-        (("--columns", "prompt", "--key-column", "flag"), "input 1: 'flag' can't be the key"),
+        (("--key-column", "flag"), "input 1: column 'flag' can't be the key: key is of type bool"),
+        (("--columns", "prompt", "--key-column", "flag"), "input 1: column 'flag' can't be the key"),
         (("--columns", "promt", "--key-column", "flag"), "input 1: expected at least one of 'promt'"),
         (("--columns", "promt"), "input 1: expected at least one of 'promt'"),
         (("--names", "{nowhere}", "--download", "out"), "names"),

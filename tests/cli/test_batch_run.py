@@ -159,7 +159,7 @@ async def test_uncertain_items_exit_with_4_and_can_be_resolved_by_hand(
     assert (again.status, len(emulator.jobs)) == (0, 1)
 
 
-async def test_ctrl_c_ends_the_run_in_order_and_the_same_command_continues_it(
+async def test_ctrl_c_cancels_queued_requests_and_the_same_command_continues_the_run(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     may_end = asyncio.Event()
@@ -178,7 +178,7 @@ async def test_ctrl_c_ends_the_run_in_order_and_the_same_command_continues_it(
         process.send_signal(signal.SIGINT)
         _, err = await process.communicate()
     assert process.returncode == 130
-    assert "Press Ctrl-C again to quit at once" in err.decode()
+    assert "Press Ctrl-C again to exit at once" in err.decode()
     may_end.set()
     done = await batch(emulator, *run)
     assert done.status == 0

@@ -115,7 +115,7 @@ def test_a_proxy_on_a_port_in_use_exits_with_1_and_says_what_to_do(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == (
-        f"fal-async proxy: port {port} is in use on 127.0.0.1: choose another with --port, "
+        f"fal-async proxy: port {port} is in use on 127.0.0.1: pass another --port, "
         "or --port 0 for a free one\n"
     )
 

@@ -226,6 +226,8 @@ async def test_a_service_that_was_killed_takes_up_its_order_again(emulator: Emul
 # The batch script.
 
 PROMPTS = 20
+WITH_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+"""The first line of the script: tests that run in the background ignore SIGINT, and their children inherit that."""
 
 
 def write_inputs(folder: Path, inputs: Sequence[Mapping[str, Any]]) -> None:
@@ -235,7 +237,7 @@ def write_inputs(folder: Path, inputs: Sequence[Mapping[str, Any]]) -> None:
 async def start(
     folder: Path, emulator: Emulator, *arguments: str, key: str = ""
 ) -> asyncio.subprocess.Process:
-    (folder / "pictures.py").write_text(BLOCKS["batch"].program)
+    (folder / "pictures.py").write_text(WITH_SIGINT + BLOCKS["batch"].program)
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "error", "pictures.py", *(arguments or ("prompts.jsonl", "out"))),
         cwd=folder,

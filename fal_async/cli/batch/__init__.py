@@ -1,6 +1,6 @@
 """Send many inputs to one endpoint, each paid once.
 
-A ledger keeps what was done, so that the same command continues where it stopped.
+A ledger file stores each request and its outcome, so that the same command continues where it stopped.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import importlib
 from types import ModuleType
 
 PARTS = {
-    "run": "run an endpoint over a file of inputs; the same command continues it",
-    "status": "show how far the runs in a ledger are",
-    "uncertain": "list requests that fal may have taken, look them up, or resolve them",
+    "run": "send the inputs in a file to an endpoint; the same command continues the run",
+    "status": "show how many requests of each run are done, failed or open",
+    "uncertain": "list requests that fal may have accepted, look them up, or resolve one",
     "export": "write the entries of a ledger to a file, as JSON lines or CSV",
 }
-"""Each part, with its line in `--help`. Its module has the same two functions as that of a verb."""
+"""Each part, with its line in `--help`. Its module has the same two functions as the module of a verb."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

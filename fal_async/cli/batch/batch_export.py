@@ -1,4 +1,4 @@
-"""Write the entries of a ledger to a file: one in each line of .jsonl, or in each row of .csv."""
+"""Write the entries of a ledger to a file: JSON lines (.jsonl) or CSV (.csv), with one entry in each line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fal_async.cli.batch import shared_arguments as arguments
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a file that ends in .jsonl or .csv")
+    parser.add_argument("file", metavar="FILE", help="the file to write, with the suffix .jsonl or .csv")
     arguments.add_ledger(parser, must_exist=True)
     arguments.add_run(parser, "every run")
     arguments.add_json(parser)

@@ -1,11 +1,11 @@
-"""Run an endpoint over a file of inputs, each paid once.
+"""Send the inputs in a file to an endpoint, and pay for each once.
 
 INPUTS is a file of JSON lines (.jsonl), CSV (.csv) or Parquet (.parquet), or - for JSON lines from standard
-input. The same command continues a run where it stopped. Ctrl-C ends the run in an orderly way; a second one
-ends the process at once. The key is taken from FAL_KEY.
+input. The same command continues a run where it stopped. Ctrl-C stops the run: requests in the queue are
+cancelled, running ones are left to the next start. A second Ctrl-C exits at once. The API key comes from FAL_KEY.
 
-Exit status: 0 done, 1 some items failed, 2 wrong usage, 3 wrong credentials or empty balance, 4 some items are
-uncertain, 5 stopped by its limits, 130 Ctrl-C.
+Exit status: 0 done, 1 some inputs failed, 2 wrong usage, 3 wrong credentials or empty balance, 4 some requests
+are uncertain, 5 stopped by --max-failures, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -18,11 +18,19 @@ from fal_async.cli.batch import shared_arguments as arguments
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("endpoint", metavar="ENDPOINT", help="such as fal-ai/flux/schnell")
-    add("inputs", metavar="INPUTS", help="a file that ends in .jsonl, .csv or .parquet; or -")
+    add("endpoint", metavar="ENDPOINT", help="endpoint id, such as fal-ai/flux/schnell")
+    add(
+        "inputs",
+        metavar="INPUTS",
+        help="file with the suffix .jsonl, .csv or .parquet, or - for standard input",
+    )
     arguments.add_ledger(parser, must_exist=False)
-    arguments.add_run(parser, "the endpoint; under another name all is paid for again")
-    add("--key-column", metavar="NAME", help="column with the key of each input (default: made of the input)")
+    arguments.add_run(parser, "the endpoint id; under another name everything is paid for again")
+    add(
+        "--key-column",
+        metavar="NAME",
+        help="column with the key of each input (default: the key is derived from the input)",
+    )
     add("--columns", type=arguments.names, metavar="A,B,...", help="columns to send (default: all)")
     add("--download", metavar="FOLDER", help="download the files of the results to this folder")
     add("--names", metavar="TEMPLATE", help='names of these files (default: "{key}-{n}{ext}")')
@@ -38,8 +46,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _configure_limits(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     default = "(default: %(default)s)"
-    add("--concurrency", type=arguments.at_least_one, default=40, help=f"most requests in flight {default}")
-    add("--retries", type=arguments.count, default=2, help=f"further attempts of each input {default}")
+    add(
+        "--concurrency",
+        type=arguments.at_least_one,
+        default=40,
+        help=f"maximum number of requests in flight {default}",
+    )
+    add(
+        "--retries",
+        type=arguments.count,
+        default=2,
+        help=f"further attempts of an input after a temporary failure {default}",
+    )
     add(
         "--timeout",
         type=arguments.seconds,
@@ -56,19 +74,23 @@ def _configure_limits(parser: argparse.ArgumentParser) -> None:
         "--max-cost",
         type=arguments.amount,
         metavar="AMOUNT",
-        help="refused: this version knows no prices",
+        help="not supported yet, because prices are not known",
     )
     add(
-        "--retry-failed", action="store_true", help="submit, and pay for, failed inputs of earlier runs again"
+        "--retry-failed",
+        action="store_true",
+        help="submit inputs that failed before, and pay for them, again",
     )
     add(
-        "--extend", action="store_true", help="allow a file whose first inputs are all new to an existing run"
+        "--extend",
+        action="store_true",
+        help="add new inputs to an existing run (default: refuse if the run has none of the first inputs)",
     )
     add(
         "--uncertain",
         choices=("report", "lookup", "resubmit"),
         default="lookup",
-        help=f"what to do about a request that fal may have taken; resubmit may pay twice {default}",
+        help=f"what to do about a request that fal may have accepted; resubmit may pay twice {default}",
     )
 
 

@@ -1,7 +1,4 @@
-"""Show how far the runs in a ledger are.
-
-For each run: how many requests are done, failed, uncertain or still open, and what they cost.
-"""
+"""Show how many requests of each run in a ledger are done, failed, uncertain or open, and their cost."""
 
 from __future__ import annotations
 

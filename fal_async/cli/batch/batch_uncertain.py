@@ -1,7 +1,7 @@
-"""List the requests that fal may or may not have taken, look them up in fal's request history, or resolve one.
+"""List the requests that fal may or may not have accepted, look them up in fal's request history, or resolve one.
 
-After --resolve KEY --not-taken the next run submits the request again: if fal had taken it after all, it is
-paid twice. Exit status: 4 while some are uncertain, 3 without credentials for --lookup, else 0.
+After --resolve KEY --not-taken the next run submits the request again. If fal has accepted it before, it is
+paid twice. Exit status: 4 if some requests are still uncertain, 3 without credentials for --lookup, else 0.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--lookup",
         action="store_true",
-        help="search fal's request history for them, and follow those found and those an earlier process left",
+        help="search fal's request history for them, and finish requests that an earlier process left running",
     )
     what.add_argument(
-        "--resolve", metavar="KEY", help="resolve the request of this key; needs --request-id or --not-taken"
+        "--resolve",
+        metavar="KEY",
+        help="store whether fal accepted the request of this key; needs --request-id or --not-taken",
     )
     decision = parser.add_mutually_exclusive_group()
-    decision.add_argument("--request-id", metavar="ID", help="fal took it, under this request id")
-    decision.add_argument("--not-taken", action="store_true", help="fal did not take it")
+    decision.add_argument("--request-id", metavar="ID", help="fal accepted it, under this request id")
+    decision.add_argument("--not-taken", action="store_true", help="fal did not accept it")
     add(
         "--tenant",
         metavar="NAME",
-        help="which tenant (default: every tenant; with --lookup: entries without one)",
+        help="name of the tenant (default: every tenant; with --lookup: entries without a tenant)",
     )
 
 

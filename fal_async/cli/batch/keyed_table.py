@@ -1,10 +1,11 @@
-"""Inputs whose key is in one of their columns (`--key-column`)."""
+"""Reads inputs that have their key in a column (`--key-column`)."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator
 from typing import Any
 
+from fal_async.batch.shown_values import short
 from fal_async.batch.tables import InputTable, Row
 from fal_async.batch.tables.columns import check_row
 from fal_async.errors import ConfigurationError
@@ -12,13 +13,13 @@ from fal_async.protocol.ledger.key_checks import check_key
 
 
 class KeyedRow(Row):
-    """An input with its key, which may come from a column that is not sent."""
+    """An input with its key. The column of the key is sent only if `--columns` contains it."""
 
     key: str
 
 
 def key_of(row: KeyedRow) -> str:
-    """Return the key of a row: the `key=` of `fal.map`."""
+    """Return the key of a row. This function is passed to `fal.map` as `key=`."""
     return row.key
 
 
@@ -37,7 +38,7 @@ class KeyedTable(InputTable):
 async def keyed_rows(
     rows: AsyncIterator[Row], columns: Collection[str] | None, key_column: str
 ) -> AsyncIterator[Row]:
-    """Yield `KeyedRow`s of inputs that arrive from a pipe."""
+    """Yield the inputs that arrive from a pipe as `KeyedRow`s."""
     place = 0
     async for row in rows:
         place += 1
@@ -58,4 +59,4 @@ def _key(value: Any, key_column: str, where: str) -> str:
         return check_key(value)
     except ConfigurationError as error:
         what = "the value is missing" if value is None else error.message
-        raise ConfigurationError(f"{where}: {key_column!r} can't be the key: {what}") from None
+        raise ConfigurationError(f"{where}: column {short(key_column)!r} can't be the key: {what}") from None

@@ -23,12 +23,12 @@ _STATES = ("done", "failed", "uncertain", "cancelled", "submitted", "claimed")
 
 
 def status(options: argparse.Namespace) -> int:
-    """Print a line for each run, and the sum last. Returns the exit status."""
+    """Print a line for each run, and the total last. Return the exit status."""
     return _done("batch status", _status, options)
 
 
 def uncertain(options: argparse.Namespace) -> int:
-    """Print a line for each entry that is still uncertain. Returns the exit status."""
+    """Print a line for each entry that is still uncertain. Return the exit status."""
     if options.lookup:
         try:
             check_key()
@@ -39,7 +39,7 @@ def uncertain(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    """Write the file, then print one line. Returns the exit status."""
+    """Write the file, then print one line. Return the exit status."""
     return _done("batch export", _export, options)
 
 

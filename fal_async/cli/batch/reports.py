@@ -1,4 +1,4 @@
-"""What `fal-async batch run` prints: JSON lines for programs; for people failures, a summary, and advice."""
+"""Prints the output of `fal-async batch run`: JSON lines for programs, or failures, a summary and advice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def put(value: Any) -> None:
 
 
 def put_line(line: str) -> None:
-    """Print a line on standard output, unbuffered: a reader may wait for it. Raises OutputLostError if it can't."""
+    """Print a line on standard output at once, because a reader may wait for it.
+
+    Raises OutputLostError if standard output can't be written.
+    """
     try:
         print(line, flush=True)
     except BrokenPipeError:
@@ -36,26 +39,26 @@ def put_line(line: str) -> None:
 
 
 def forget_standard_output() -> None:
-    """Redirect standard output to nowhere: else the interpreter complains at its end about unwritten output."""
+    """Redirect standard output to the null device, so that the interpreter does not fail to flush it at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
 
 
 def put_error(verb: str, error: FalError, *, as_json: bool) -> None:
-    """Print an error on standard error; with `as_json`, as a line of JSON on standard output, too."""
+    """Print an error on standard error. If `as_json`, also print it as a line of JSON on standard output."""
     if as_json:
         put({"error": error.to_dict()})
     fail(verb, str(error))
 
 
 class Report:
-    """Prints what happens in one run.
+    """Prints the items, the errors and the summary of one run.
 
     Args:
-        as_json: print JSON lines, for programs.
-        ledger: the ledger as it was given, to name it in advice.
-        shown: whether the progress display shows the summary.
+        as_json: whether to print JSON lines, for programs.
+        ledger: the argument `--ledger`, for the commands in advice.
+        shown: whether the progress display prints the summary.
     """
 
     def __init__(self, *, as_json: bool, ledger: str, shown: bool) -> None:
@@ -63,20 +66,20 @@ class Report:
         self._is_error_put = False
 
     def item(self, item: BatchItem[Any]) -> None:
-        """Print an item: each as JSON, or only a failed one."""
+        """Print an item: as JSON, or, without `--json`, only if it failed."""
         if self._as_json:
             put(document(item))
         elif item.error is not None:
             say(f"{item.key or item.index}: {item.error}")
 
     def put_json_error(self, error: FalError) -> None:
-        """Print, for programs, the error that ended the run; before the summary, which is their last line."""
+        """With `--json`, print the error that stopped the run. Called before `summary` prints the last line."""
         if self._as_json and not self._is_error_put:
             self._is_error_put = True
             put({"error": error.to_dict()})
 
     def stopped(self, error: FalError) -> None:
-        """Print the error that ended the run, for programs and for people."""
+        """Print the error that stopped the run on standard error; with `--json` also on standard output."""
         self.put_json_error(error)
         fail("batch run", str(error))
 
@@ -88,13 +91,13 @@ class Report:
         if not self._shown:
             put_line(f"{endpoint_id}: {ending(summary)}")
         if summary.failed:
-            say("failed items are submitted, and paid for, again only with --retry-failed")
+            say("to submit failed items again, and pay for them again, pass --retry-failed")
         if summary.uncertain:
             say(f"to resolve uncertain items: {PROGRAM} batch uncertain --ledger {self._ledger}")
 
 
 def document(item: BatchItem[Any]) -> dict[str, Any]:
-    """Return an item as JSON values. The input is not among them: `index` and `key` identify it."""
+    """Return an item as JSON values, without its input, which `index` and `key` identify."""
     return {
         "index": item.index,
         "key": item.key,

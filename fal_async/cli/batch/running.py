@@ -15,7 +15,7 @@ from fal_async.cli.key_check import check_key
 from fal_async.errors import ConfigurationError, FalError
 from fal_async.session import Session
 
-_LEAVING = "ending the run; what is done is kept. Press Ctrl-C again to quit at once"
+_LEAVING = "stopping the run; the ledger keeps what is done. Press Ctrl-C again to exit at once"
 
 
 def run_batch(options: argparse.Namespace) -> int:
@@ -46,7 +46,7 @@ def _inputs(options: argparse.Namespace) -> Any:
     path, columns, key = options.inputs, options.columns, options.key_column
     if path != "-":
         return read_inputs(path, columns=columns) if key is None else KeyedTable(path, columns, key)
-    # A separate file object: at its end, the interpreter would wait for a read of sys.stdin.
+    # A separate file object, because at exit the interpreter waits for a running read of sys.stdin.
     try:
         lines = open(0, "rb", closefd=False)  # noqa: SIM115
     except OSError as error:

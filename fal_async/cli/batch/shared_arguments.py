@@ -10,7 +10,7 @@ from fal_async.errors import ConfigurationError
 
 
 def add_ledger(parser: argparse.ArgumentParser, *, must_exist: bool) -> None:
-    """Add `--ledger`. With `must_exist`, a mistyped path does not make a new, empty ledger."""
+    """Add `--ledger`. With `must_exist`, a mistyped path is an error, and does not create an empty ledger."""
     parser.add_argument(
         "--ledger",
         required=True,
@@ -39,7 +39,7 @@ def _existing(text: str) -> str:
     except ConfigurationError as error:
         raise argparse.ArgumentTypeError(error.message) from error
     if not os.path.isfile(path):
-        raise argparse.ArgumentTypeError(f"there is no ledger at {path}")
+        raise argparse.ArgumentTypeError(f"{path}: expected the file of an existing ledger")
     return text
 
 
