@@ -76,6 +76,12 @@ def _configure_limits(parser: argparse.ArgumentParser) -> None:
         metavar="AMOUNT",
         help="not supported yet, because prices are not known",
     )
+    _configure_decisions(parser)
+
+
+def _configure_decisions(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments about inputs and requests of earlier starts."""
+    add = parser.add_argument
     add(
         "--retry-failed",
         action="store_true",
@@ -90,7 +96,7 @@ def _configure_limits(parser: argparse.ArgumentParser) -> None:
         "--uncertain",
         choices=("report", "lookup", "resubmit"),
         default="lookup",
-        help=f"what to do about a request that fal may have accepted; resubmit may pay twice {default}",
+        help="what to do about a request that fal may have accepted; resubmit may pay twice (default: %(default)s)",
     )
 
 
