@@ -147,7 +147,10 @@ class Storage:
         The file appears under its name only when it is complete. After a broken connection the download continues
         where it stopped.
 
-        Cancelling is safe: no partial file is left behind.
+        Cancelling is safe: no partial file is left behind. On Linux this is also true if the process is killed. On
+        other systems, and on file systems without unnamed files, such as NFS, a killed process leaves a hidden file
+        `.fal-<hex>.part` in the folder. No later download deletes it, because another process may still be writing
+        it. You can delete it when no process downloads into the folder.
 
         Args:
             url: An http, https or `data:` URL. For a restricted file of this account the request carries a CDN
@@ -187,7 +190,8 @@ class Storage:
     ) -> list[Path]:
         """Download all files of an output (`result.files()`) into a folder, up to 8 at a time.
 
-        Cancelling is safe: no partial file is left behind, and files that already have their names stay.
+        Cancelling is safe: no partial file is left behind, and files that already have their names stay. What a
+        killed process leaves behind is described at `download`.
 
         Args:
             files: The files of the output.

@@ -55,13 +55,13 @@ class Downloader:
     async def fetched(
         self, url: str, folder: Path, *, on_progress: DownloadProgress | None = None
     ) -> AsyncIterator[Incoming]:
-        """Yield the complete file under a temporary name. It is deleted after the block unless it was kept."""
+        """Yield the complete file. It is deleted after the block unless it was kept under a name."""
         url = check_url(url)
         incoming = Incoming(folder, on_progress)
         try:
             await incoming.open()
             await (self._decode(url, incoming) if url[:5].lower() == "data:" else self._fetch(url, incoming))
-            await incoming.close()
+            await incoming.finish()
             yield incoming
         finally:
             await incoming.discard()

@@ -1,4 +1,9 @@
-"""The temporary file of a download, which gets its final name when it is complete."""
+"""The temporary file of a download, which gets its final name when it is complete.
+
+Where the system allows it, the file has no name until then, so that a killed process leaves nothing behind.
+Elsewhere it is named `.fal-<hex>.part`. Such files of killed processes are never deleted here: another process,
+perhaps on another host with the same network disk, may still be writing them.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +30,7 @@ from fal_async.storage.destination import check_replaceable
 from fal_async.storage.local_paths import shown, why
 from fal_async.storage.sources import write_fully
 from fal_async.storage.threads import in_thread, settled
+from fal_async.storage.unnamed_files import give_name, give_name_or_copy, open_unnamed, path_of
 
 DownloadProgress = Callable[[int, int | None], Awaitable[None] | None]
 """Called with the bytes received and the total in bytes (None if unknown); may be async."""
@@ -37,6 +43,8 @@ class Incoming:
     def __init__(self, folder: Path, on_progress: DownloadProgress | None) -> None:
         self._path = folder / f".fal-{secrets.token_hex(8)}.part"
         self._file: FileIO | None = None
+        self._is_named: bool = False
+        """Whether the file is at `_path`. If not, it has no name, and exists only while `_file` is open."""
         self._writing: asyncio.Future[None] | None = None
         self._on_progress = on_progress
         self.progress: Progress = Progress()
@@ -51,7 +59,9 @@ class Incoming:
         await self._on_disk(in_thread(self._create))
 
     def _create(self) -> None:
-        self._file = FileIO(self._path, "xb")
+        self._file = open_unnamed(self._path.parent)
+        if self._file is None:
+            self._file, self._is_named = FileIO(self._path, "xb"), True
 
     async def prepare(self, progress: Progress, headers: Mapping[str, str]) -> None:
         """Prepare for the body of a response, which continues the file, or replaces it if the offset is 0."""
@@ -90,21 +100,29 @@ class Incoming:
             finally:
                 self._writing = None
 
+    async def finish(self) -> None:
+        """Write the rest. A file with a name is closed; an unnamed one must stay open until it gets its name."""
+        await self.flush()
+        file = self._file
+        if self._is_named:
+            await self.close()
+        elif file is not None:
+            # Some file systems report a failed write only at a close.
+            await self._on_disk(in_thread(lambda: os.close(os.dup(file.fileno()))))
+
     async def keep_as(self, name: str) -> Path:
-        """Rename the file to `name`, replacing an existing file."""
+        """Give the finished file the name `name`, replacing an existing file."""
         kept = self._path.parent / name
-        await self.close()
-        await self._on_disk(in_thread(partial(_replace, self._path, kept)))
+        await self._on_disk(in_thread(partial(self._replace, kept)))
         return kept
 
     async def keep_beside(self, name: str, taken: set[str], *, take_equal: bool = False) -> Path:
-        """Rename the file to `name`, with a number if an existing file or an entry of `taken` has that name.
+        """Give the finished file the name `name`, with a number if an existing file or an entry of `taken` has it.
 
         With `take_equal`, if an existing file has the same name and bytes, this one is deleted and the path of the
         existing one is returned. `taken` contains case-folded names; the new name is added to it.
         """
-        await self.close()
-        return await self._on_disk(in_thread(partial(_keep_beside, self._path, name, taken, take_equal)))
+        return await self._on_disk(in_thread(partial(self._keep_beside, name, taken, take_equal)))
 
     async def discard(self) -> None:
         """Close the file and delete it unless it was kept, even if this task is cancelled again while it waits."""
@@ -128,27 +146,49 @@ class Incoming:
         except OSError as error:
             raise DownloadError(f"can't write to {shown(self._path.parent)}: {why(error)}") from error
 
+    def _replace(self, kept: Path) -> None:
+        check_replaceable(kept)  # again, because it may have been created during the download
+        if self._file is not None and not self._is_named:
+            with contextlib.suppress(OSError):
+                give_name(self._file, kept)
+                return
+            self._add_temporary_name(self._file)
+        self._path.replace(kept)
 
-def _replace(path: Path, kept: Path) -> None:
-    check_replaceable(kept)  # again, because it may have been created during the download
-    path.replace(kept)
-
-
-def _keep_beside(path: Path, name: str, taken: set[str], take_equal: bool) -> Path:
-    number = 1
-    while True:
-        kept = path.parent / numbered(name, number)
-        number += 1
-        if _folded(kept.name) in taken:
-            continue
-        try:
-            _claim(path, kept)
-        except FileExistsError:
-            if not (take_equal and _are_equal(path, kept)):
+    def _keep_beside(self, name: str, taken: set[str], take_equal: bool) -> Path:
+        number = 1
+        while True:
+            kept = self._path.parent / numbered(name, number)
+            number += 1
+            if _folded(kept.name) in taken:
                 continue
-            path.unlink()
-        taken.add(_folded(kept.name))
-        return kept
+            try:
+                self._claim(kept)
+            except FileExistsError:
+                if not (take_equal and self._equals(kept)):
+                    continue
+            taken.add(_folded(kept.name))
+            return kept
+
+    def _claim(self, kept: Path) -> None:
+        """Give the file the name `kept` atomically. Raises FileExistsError if the name exists."""
+        if self._file is not None and not self._is_named:
+            try:
+                give_name(self._file, kept)
+                return
+            except FileExistsError:
+                raise
+            except OSError:
+                self._add_temporary_name(self._file)
+        _rename_if_free(self._path, kept)
+
+    def _equals(self, other: Path) -> bool:
+        file = self._file
+        return _are_equal(self._path if self._is_named or file is None else path_of(file), other)
+
+    def _add_temporary_name(self, file: FileIO) -> None:
+        give_name_or_copy(file, self._path)
+        self._is_named = True
 
 
 def _are_equal(path: Path, other: Path) -> bool:
@@ -163,7 +203,7 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _claim(path: Path, kept: Path) -> None:
+def _rename_if_free(path: Path, kept: Path) -> None:
     """Rename `path` to `kept` atomically. Raises FileExistsError if the name exists: nothing is overwritten."""
     try:
         os.link(path, kept)

@@ -19,6 +19,11 @@ from fal_async.storage.download import Downloader
 
 FILES_AT_A_TIME = 8
 """Maximum number of files of one input or output that are transferred at the same time."""
+_MOST_OPEN = 64
+"""Maximum number of files of one output that are transferred, or complete and waiting for an earlier file's name.
+
+Each of them may be open, and processes may often have only 1,024 open files.
+"""
 
 
 class OutputDownload:
@@ -35,6 +40,8 @@ class OutputDownload:
         self._names = chosen_names(names, files)
         self._taken: set[str] = set()
         self._places = asyncio.Semaphore(FILES_AT_A_TIME)
+        # Files enter in their order, so that the first one without a name is always among those that are open.
+        self._open = asyncio.Semaphore(_MOST_OPEN)
         self._settled = [asyncio.Event() for _ in files]
         """One event for each file, set when this file and all files before it have their names or have failed."""
 
@@ -62,7 +69,7 @@ class OutputDownload:
 
     async def _kept(self, number: int) -> Path:
         file = self._files[number]
-        async with contextlib.AsyncExitStack() as stack:
+        async with self._open, contextlib.AsyncExitStack() as stack:
             async with self._places:
                 incoming = await stack.enter_async_context(self._downloader.fetched(file.url, self._folder))
             arrived = Arrived(url=file.url, headers=incoming.headers, head=incoming.head, said=file)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from fal_async import (
     TransportError,
 )
 from fal_async.emulator import Answer, Emulator, Fault, JobContext
+from fal_async.storage.unnamed_files import give_name_or_copy, open_unnamed
 from tests.storage.outage import Outage
 from tests.storage.pictures import KiB, header, some_bytes
 
@@ -150,7 +152,7 @@ async def test_a_cancelled_download_leaves_no_file_behind(
     emulator.faults.add(Fault.stall(60, where="body", on="file"))
     task = asyncio.create_task(fal.storage.download(url, folder, on_progress=lambda *_: begun.set()))
     await begun.wait()
-    assert len(names(folder)) == 1
+    assert "cat.bin" not in names(folder)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -392,22 +394,84 @@ asyncio.run(main())
 """
 
 
+AS_ELSEWHERE = """
+import os
+vars(os).pop("O_TMPFILE", None)  # as on macOS and Windows, which have no unnamed files
+"""
+
+
+async def finish(emulator: Emulator, program: str, *arguments: object) -> int:
+    environment = {**os.environ, "FAL_BASE_URL": emulator.url, "FAL_KEY": emulator.key}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, *map(str, arguments), env=environment
+    )
+    return await process.wait()
+
+
+def skip_without_unnamed_files(folder: Path) -> None:
+    file = open_unnamed(folder)
+    if file is None:
+        pytest.skip("this system or file system has no unnamed files")
+    file.close()
+
+
+async def test_a_process_that_is_killed_during_a_download_leaves_no_file(
+    emulator: Emulator, url: str, folder: Path
+) -> None:
+    skip_without_unnamed_files(folder)
+    for target in (folder / "cat.bin", folder):
+        assert await finish(emulator, KILLED, url, target) == -signal.SIGKILL
+        assert names(folder) == []
+
+
 async def test_a_partial_file_of_a_killed_process_does_not_affect_later_downloads(
     fal: Session, emulator: Emulator, url: str, folder: Path
 ) -> None:
     target = folder / "cat.bin"
-    environment = {**os.environ, "FAL_BASE_URL": emulator.url, "FAL_KEY": emulator.key}
     for _ in range(2):
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", KILLED, url, str(target), env=environment
-        )
-        assert await process.wait() == -signal.SIGKILL
+        assert await finish(emulator, AS_ELSEWHERE + KILLED, url, target) == -signal.SIGKILL
     left = set(names(folder))
     assert len(left) == 2
     assert all(name.startswith(".fal-") and name.endswith(".part") for name in left)
     assert (await fal.storage.download(url, target)).read_bytes() == some_bytes(SIZE)
     assert (await fal.storage.download(url, folder)).name == "cat-2.bin"
     assert set(names(folder)) == left | {"cat.bin", "cat-2.bin"}
+
+
+WITHOUT_UNNAMED_FILES = (
+    AS_ELSEWHERE
+    + """
+import asyncio, sys
+from fal_async import OutputFile, Session
+
+async def main() -> None:
+    url, folder = sys.argv[1:]
+    async with Session() as fal:
+        for to in (folder, folder, f"{folder}/mine.bin", f"{folder}/mine.bin"):
+            await fal.storage.download(url, to)
+        await fal.storage.download_all([OutputFile(url=url)], folder, take_equal=True)
+
+asyncio.run(main())
+"""
+)
+
+
+async def test_downloads_work_on_systems_without_unnamed_files(
+    emulator: Emulator, url: str, folder: Path
+) -> None:
+    assert await finish(emulator, WITHOUT_UNNAMED_FILES, url, folder) == 0
+    assert names(folder) == ["cat-2.bin", "cat.bin", "mine.bin"]
+    assert {(folder / name).read_bytes() for name in names(folder)} == {some_bytes(SIZE)}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has unnamed files")
+def test_an_unnamed_file_that_cannot_be_linked_is_copied(folder: Path) -> None:
+    with FileIO(folder / "deleted", "xb") as file:
+        (folder / "deleted").unlink()  # Linux gives a deleted file no name again
+        file.write(b"data")
+        give_name_or_copy(file, folder / "named")
+    assert names(folder) == ["named"]
+    assert (folder / "named").read_bytes() == b"data"
 
 
 # Restricted files.

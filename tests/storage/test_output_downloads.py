@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from fal_async import (
     TransportError,
 )
 from fal_async.emulator import Emulator
+from fal_async.storage.unnamed_files import open_unnamed
 from tests.servers.file_host import Asked, Says, file_host
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -316,6 +318,63 @@ async def test_a_file_too_large_for_the_disk_is_named_and_the_others_are_kept(fo
     assert "File too large" in message
     assert names == ["a.png", None, "b.png"]
     assert sorted(os.listdir(folder)) == ["a.png", "b.png"]
+
+
+PROGRAM = """
+import asyncio, sys
+from fal_async import OutputFile, Session
+
+async def main() -> None:
+    async with Session() as fal:
+        await fal.storage.download_all([OutputFile(url=url) for url in sys.argv[2:]], sys.argv[1])
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_download_of_several_files_leaves_no_file_without_its_name(folder: Path) -> None:
+    """Files 1 to 18 are complete, and wait for file 0 to be named first, when the process is killed."""
+    folder.mkdir()
+    file = open_unnamed(folder)
+    if file is None:
+        pytest.skip("this system or file system has no unnamed files")
+    file.close()
+    all_asked_for = asyncio.Event()
+
+    async def answer(asked: Asked) -> Says:
+        if asked.path == "/19.png":
+            all_asked_for.set()
+        if asked.path in ("/0.png", "/19.png"):
+            await asyncio.Event().wait()
+        return Says(PNG)
+
+    async with file_host(answer) as host:
+        urls = [f"{host.url}/{n}.png" for n in range(20)]
+        command = [sys.executable, "-c", PROGRAM, str(folder), *urls]
+        process = await asyncio.create_subprocess_exec(*command, env={**os.environ, "FAL_KEY": "kid:key"})
+        await all_asked_for.wait()
+        process.kill()
+        assert await process.wait() == -signal.SIGKILL
+    assert os.listdir(folder) == []
+
+
+async def test_many_small_files_wait_for_the_name_of_a_slow_first_one(fal: Session, folder: Path) -> None:
+    """More files than may be open at a time: they are downloaded when the first one has its name."""
+    others = 0
+    enough = asyncio.Event()
+
+    async def answer(asked: Asked) -> Says:
+        nonlocal others
+        if asked.path == "/0.png":
+            await enough.wait()
+        others += 1
+        if others >= 50:
+            enough.set()
+        return Says(asked.path.encode(), NAMED)
+
+    async with file_host(answer) as host:
+        paths = await fal.storage.download_all(in_list([f"{host.url}/{n}.png" for n in range(150)]), folder)
+    assert [path.read_text() for path in paths] == [f"/{n}.png" for n in range(150)]
 
 
 async def test_a_cancelled_download_of_several_files_leaves_only_complete_ones(
