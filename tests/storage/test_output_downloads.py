@@ -196,7 +196,11 @@ async def test_download_all_refuses_values_that_are_not_output_files(fal: Sessio
 MISSING: dict[str, tuple[Any, str, type[Exception]]] = {
     "404": (Says(b"gone", status=404), "404", NotFoundError),
     "no bytes of the body": (Says(b"x" * 100, only=0), "broke before the end", TransportError),
-    "shorter than Content-Length": (Says(b"x", {"content-length": "5"}, only=1), "broke before the end", TransportError),
+    "shorter than Content-Length": (
+        Says(b"x", {"content-length": "5"}, only=1),
+        "broke before the end",
+        TransportError,
+    ),
     "an HTML page": (
         Says(b"<html>Log in</html>", {"content-type": "text/html"}),
         "an HTML page",
