@@ -1,4 +1,4 @@
-"""Error answers as exceptions, for every body shape of protocol 9."""
+"""Error responses as exceptions, for every form of the body in (protocol 9)."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ _LOCKED = r"(?i)\blocked\b"
 _POLICY = "content_policy_violation"
 _BILLING = "top up at https://fal.ai/dashboard/billing"
 _TRUE, _FALSE = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
-_PASSING = frozenset({408, 429, 502, 503, 504})
-_REFUSED = frozenset({429, 503})
+_TEMPORARY = frozenset({408, 429, 502, 503, 504})
+_NOT_ACCEPTED = frozenset({429, 503})
+"""Temporary statuses after which a paid request was certainly not accepted."""
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
@@ -50,7 +51,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 
 
 def error_of(request: HttpRequest, response: HttpResponse, now: float = 0.0) -> ApiError:
-    """Return the exception for an error answer of any body shape (protocol 9.5). `now`: Unix seconds."""
+    """Return the exception for an error response with a body of any form (protocol 9.5). `now`: Unix seconds."""
     body = _lenient_body(response)
     details = _details(body)
     message = _message(request, response, body, details)
@@ -71,9 +72,9 @@ def error_of(request: HttpRequest, response: HttpResponse, now: float = 0.0) -> 
 
 
 def needs_retry(headers: Mapping[str, str]) -> bool | None:
-    """Return fal's advice: `X-Fal-Needs-Retry` or the older `X-Fal-Retryable` (protocol 14, no. 5), or None.
+    """Return fal's advice whether to retry; None if the response has none.
 
-    The header's value is 1/0, true/false or yes/no.
+    It is in `X-Fal-Needs-Retry` or the older `X-Fal-Retryable` (protocol 14, no. 5): 1/0, true/false or yes/no.
     """
     for name in ("x-fal-needs-retry", "x-fal-retryable"):
         said = headers.get(name, "").strip().lower()
@@ -83,18 +84,18 @@ def needs_retry(headers: Mapping[str, str]) -> bool | None:
 
 
 def is_gateways_page(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether the answer is a gateway's HTML page, which says nothing about the request itself (protocol 9.3).
+    """Return whether the response is a gateway's HTML page, which says nothing about the request (protocol 9.3).
 
-    A 401 never counts as one: the key was refused, whichever server said so.
+    A 401 never counts as such a page, because the key was refused, by fal or by the gateway.
     """
     return status != 401 and REQUEST_ID not in headers and content_type(headers) == "text/html"
 
 
 def check_from_fal(response: HttpResponse) -> None:
-    """Raise ResponseDecodeError for a gateway's HTML page, which is not about the request."""
+    """Raise ResponseDecodeError if the response is a gateway's HTML page."""
     if is_gateways_page(response.status, response.headers):
         raise ResponseDecodeError(
-            f"the answer ({response.status}) is a gateway's HTML page, not fal's", retryable=True
+            f"the response ({response.status}) is a gateway's HTML page, not fal's", retryable=True
         )
 
 
@@ -143,9 +144,9 @@ def _message(request: HttpRequest, response: HttpResponse, body: Any, details: l
 
 
 def words_of(body: Any) -> str | None:
-    """Return the body's human-readable message, from any of the shapes of protocol 9.2 to 9.5."""
+    """Return the body's message for people, from any of the forms of (protocol 9.2) to 9.5; None without one."""
     if isinstance(body, str):
-        return None if body.lstrip().startswith("<") else _first_text(body)  # an ingress's HTML page
+        return None if body.lstrip().startswith("<") else _first_text(body)  # "<": a gateway's HTML page
     if not isinstance(body, dict):
         return None
     error, detail = body.get("error"), body.get("detail")
@@ -168,7 +169,7 @@ def _phrase(request: HttpRequest, response: HttpResponse) -> str:
         phrase = HTTPStatus(response.status).phrase
     except ValueError:
         phrase = "Unknown status"
-    # "Its presence tells a fal answer from a bare ingress error" (protocol 3.2), except for files and handshakes.
+    # The header marks fal's responses (protocol 3.2), except those for files and handshakes.
     of_a_file = request.operation in (Operation.DOWNLOAD, Operation.UPLOAD)
     if of_a_file or request.url.startswith("ws") or REQUEST_ID in response.headers:
         return phrase
@@ -179,7 +180,7 @@ def _class_of(
     response: HttpResponse, message: str, error_type: str | None, details: list[ErrorDetail]
 ) -> type[ApiError]:
     status = response.status
-    # "504 caused by the caller's start timeout" (protocol 3.2)
+    # The header marks a 504 because of the caller's start timeout (protocol 3.2).
     if status == 504 and response.headers.get("x-fal-request-timeout-type", "").strip().lower() == "user":
         return StartTimeoutError
     if status == 403 and (re.search(_BALANCE, message) or re.search(_LOCKED, message)):
@@ -217,6 +218,6 @@ def _retryable(kind: type[ApiError], response: HttpResponse, paid: bool) -> bool
     if kind in (StartTimeoutError, BalanceExhaustedError):
         return False
     said = needs_retry(response.headers)
-    # fal may have taken a paid request before it was answered with 408, 502 or 504.
-    passing = _REFUSED if paid else _PASSING
-    return response.status in passing if said is None else said
+    # fal may have accepted a paid request before it, or a gateway, responded with 408, 502 or 504.
+    temporary = _NOT_ACCEPTED if paid else _TEMPORARY
+    return response.status in temporary if said is None else said

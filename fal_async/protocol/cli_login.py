@@ -1,4 +1,4 @@
-"""The login file of fal's command line: reading it and requesting a fresh token (protocol 1.4)."""
+"""The login file of fal's command line: parsing it, and the HTTP request for a new token (protocol 1.4)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 
 LEEWAY = 300.0
 """A token counts as expired this many seconds before its expiry."""
-# The public client id of fal's command line at its login service.
 _CLIENT_ID = "TwXR51Vz8JbY8GUUMy6EyuVR0fTO7N4N"
+"""The public client id of fal's command line at its login service."""
 
 
 @attrs.frozen(kw_only=True)
 class LoginFile:
+    """The tokens in the login file."""
+
     refresh_token: str = attrs.field(repr=False)
     access_token: str | None = attrs.field(default=None, repr=False)
 
@@ -32,11 +34,13 @@ def parse_login_file(text: str) -> LoginFile | None:
 
 
 def is_fresh(token: str, now: float) -> bool:
+    """Return whether an access token can still be used. `now`: Unix seconds."""
     expiry = jwt_expiry(token)
     return expiry is not None and now + LEEWAY < expiry
 
 
 def refresh_request(hosts: Hosts, login: LoginFile) -> HttpRequest:
+    """Return the HTTP request for a new access token."""
     form = {"grant_type": "refresh_token", "client_id": _CLIENT_ID, "refresh_token": login.refresh_token}
     return HttpRequest(
         operation=Operation.TOKEN,
@@ -49,6 +53,7 @@ def refresh_request(hosts: Hosts, login: LoginFile) -> HttpRequest:
 
 
 def access_token_of(response: HttpResponse) -> str:
+    """Return the new access token. Raise ResponseDecodeError without one."""
     document = response.json()
     token = document.get("access_token") if isinstance(document, dict) else None
     if not isinstance(token, str) or not token:

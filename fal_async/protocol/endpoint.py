@@ -26,11 +26,11 @@ class EndpointId:
     """The part after the app, such as `dev`, without leading or trailing slashes."""
     namespace: str | None = None
     app_id: str = attrs.field(init=False)
-    """`[namespace/]owner/app`: used by operations on one request, which drop the path (protocol 2)."""
+    """`[namespace/]owner/app`, for operations on one request, whose URLs do not have the path (protocol 2)."""
     full: str = attrs.field(init=False)
-    """The whole id: used by submit, run, stream and realtime."""
+    """The whole id, for submit, run, stream and realtime."""
     ref: RequestRef = attrs.field(init=False, eq=False, repr=False)
-    """A reference to a request of this endpoint that has no id yet."""
+    """The reference to a request of this endpoint before its request id is known."""
 
     def __attrs_post_init__(self) -> None:
         parts = [part for part in (self.namespace, self.owner, self.alias) if part]
@@ -69,12 +69,12 @@ def _parse(text: str) -> EndpointId:
 
 
 def _strip_url(text: str) -> str:
-    """Remove https://fal.run/ or https://queue.fal.run/. Raise ConfigurationError for any other URL."""
+    """Remove https://fal.run/ or https://queue.fal.run/. Raise ConfigurationError for other URLs."""
     if "://" not in text:
         return text
     scheme, _, rest = text.partition("://")
     host, _, path = rest.partition("/")
-    # Compared as text, not parsed, so that no other port, user or spelling can pass as one of these hosts.
+    # Compared as str and not parsed, so that a port, a user or another spelling is refused.
     if scheme.lower() != "https" or host.lower() not in _URL_HOSTS:
         raise ConfigurationError(
             f"endpoint id {text!r}: expected 'owner/app', https://fal.run/... or https://queue.fal.run/..."

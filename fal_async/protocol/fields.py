@@ -1,4 +1,4 @@
-"""Lenient readers of single fields of an answer: each returns None if the field is missing or malformed."""
+"""Lenient readers of single fields of a response: each returns None if the field is missing or malformed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def http_seconds(text: str) -> float | None:
 
 
 def jwt_expiry(token: str) -> float | None:
-    """Return `exp` of a JSON web token, in Unix seconds, without verifying the signature (the server does)."""
+    """Return `exp` of a JSON web token, in Unix seconds. Only the server verifies the signature."""
     parts = token.split(".")
     if len(parts) != 3:
         return None
@@ -52,5 +52,5 @@ def jwt_expiry(token: str) -> float | None:
         seconds = math.nan if isinstance(expiry, bool | str) else float(expiry)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return None
-    # Python's JSON reader accepts NaN and Infinity, but fal issues no token that never expires.
+    # Python's JSON decoder accepts NaN and Infinity, which are not times.
     return seconds if math.isfinite(seconds) else None

@@ -14,12 +14,13 @@ Mode = Literal["polling", "streaming", "auto"]
 
 "polling": status requests, paced by what the session knows about the endpoint.
 "streaming": one connection on which fal sends each change at once. It counts against the session's connection
-limit; if no connection is free or fal refuses, the session warns and polls instead.
-"auto": as "streaming" but without the warning, and polling if the endpoint is known to finish almost at once.
+limit. If no connection is free or fal refuses the stream, the session logs a warning and polls instead.
+"auto": as "streaming" but without the warning; endpoints that are known to complete almost at once are polled.
 """
 SubscribeMode = Literal["polling", "streaming", "auto", "webhook"]
-"""Also "webhook": fal calls the receiver attached to the session (`fal.webhooks.attach`). Slow polls make up for
-a lost delivery."""
+"""A `Mode`, or "webhook": fal calls the receiver that is attached to the session (`fal.webhooks.attach`).
+
+Slow polls find the result even if the delivery is lost."""
 MODES = ("polling", "streaming", "auto")
 
 
@@ -42,7 +43,7 @@ class Following:
     Attributes:
         logs: whether to request log entries; default False.
         mode: see `Mode`; default "polling".
-        poll_interval: seconds between polls; None (the default) adapts the pace to the endpoint.
+        poll_interval: seconds between polls. None (default): depends on the run times of the endpoint.
 
     Raises:
         ConfigurationError: the mode is unknown, or the interval is not a positive number of seconds.

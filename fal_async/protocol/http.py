@@ -13,11 +13,12 @@ import attrs
 from fal_async.errors import NO_REF, RequestRef, ResponseDecodeError, safe_repr
 
 REQUEST_ID = "x-fal-request-id"
-"""On every answer from fal. A 5xx without it comes from the ingress in front of fal (protocol 3.2)."""
+"""A header of every response of fal. A 5xx without it comes from a gateway in front of fal (protocol 3.2)."""
 JSON_TYPE = "application/json"
 _JSON_TYPES = frozenset({JSON_TYPE, "application/x-json", "text/json", "text/x-json"})
 _CHARSET = r"(?ai)charset=\"?([\w-]+)"  # compiled on first use, because few calls need it
 BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
+"""Bytes that may precede a JSON value: a byte order mark and white space."""
 _ISO_8859 = r"iso-8859-([1-9]|1[013-6])"
 _CHARSETS = frozenset(
     {"utf-8", "utf-16", "us-ascii", "ascii", "latin-1", "windows-1252", "shift_jis", "gb18030"}
@@ -45,7 +46,7 @@ PAID = frozenset({Operation.RUN, Operation.SUBMIT, Operation.STREAM})
 BodyFactory = Callable[[], AsyncIterable[bytes]]
 
 
-# Not frozen: attrs takes twice as long to create a frozen value, and each call creates several of these two.
+# Not frozen, because attrs takes twice as long to create a frozen value, and each call creates several of them.
 @attrs.define(kw_only=True, eq=False)
 class HttpRequest:
     """One HTTP request to send. It is never modified.
@@ -56,13 +57,13 @@ class HttpRequest:
         url: the whole URL, with its query.
         headers: the headers, without the key; default none.
         body: bytes, or a function that returns the pieces anew for each attempt; None (the default) for no body.
-        auth: whether to send the session's key (to trusted origins only); default True.
-        ref: the request (endpoint and request id) that it is about; default neither.
-        persistent: fetches a result that is known to exist: failures count as temporary and are retried longest;
-            default False.
-        harmless: sending it twice costs "at worst an orphan file" (protocol 12), so every 5xx is retried;
-            default False.
-        refusal_is_final: a 429 is what the caller asked for (`max_queue_length`), so it isn't retried;
+        auth: whether to send the session's fal key (to trusted origins only); default True.
+        ref: the endpoint and the request id that it is about; default neither.
+        persistent: whether it fetches the result of a completed request. The result exists, so every 5xx counts as
+            temporary, and it is retried for `RetryPolicy.result_total` seconds; default False.
+        harmless: whether a second one does no harm: "at worst an orphan file" (protocol 12). Every 5xx is retried
+            then; default False.
+        refusal_is_final: whether a 429 is not retried, because the caller asked for it by `max_queue_length`;
             default False.
     """
 
@@ -79,12 +80,12 @@ class HttpRequest:
 
     @property
     def endpoint_id(self) -> str | None:
-        """The endpoint that the request is about; None without one."""
+        """The endpoint that the HTTP request is about; None without one."""
         return self.ref.endpoint_id
 
     @property
     def request_id(self) -> str | None:
-        """The id of the request in fal's queue that it is about; None without one."""
+        """The id of the queued request that the HTTP request is about; None without one."""
         return self.ref.request_id
 
 
@@ -96,8 +97,8 @@ class HttpResponse:
         status: the HTTP status.
         headers: the headers, with names in lower case.
         body: the whole body, decompressed.
-        attempts: how many HTTP requests it took; default 1.
-        is_secret: whether it carries a token, so that errors do not show its body; default False.
+        attempts: the number of attempts until this response; default 1.
+        is_secret: whether it contains a token, so that errors do not have its body; default False.
     """
 
     status: int
@@ -113,7 +114,7 @@ class HttpResponse:
         return self.headers.get(REQUEST_ID)
 
     def json(self) -> Any:
-        """Return the body's value. It is decoded once.
+        """Return the value of the JSON body. Further calls return the same object.
 
         Raises:
             ResponseDecodeError: the body is not JSON.
@@ -152,9 +153,10 @@ def handshake_request(
 
 
 def decode_json(body: bytes | bytearray | str, charset: str | None = None) -> Any:
-    """Decode JSON as Python does: integers of any size are exact, NaN is a number. Raise ValueError otherwise.
+    """Decode JSON as Python does: integers of any size are exact, and NaN is a number.
 
-    `charset`: the declared one, used only if the bytes are neither UTF-8 nor begin as UTF-16 or UTF-32.
+    `charset`: the declared one, used only if the bytes are neither UTF-8 nor begin as UTF-16 or UTF-32. Raises
+    ValueError if the body is not JSON.
     """
     try:
         text = body if isinstance(body, str) else json_text(body, charset)
@@ -176,7 +178,7 @@ def json_text(body: bytes | bytearray, charset: str | None = None) -> str:
 
 
 def content_type(headers: Mapping[str, str]) -> str:
-    """Return the media type alone, in lower case; "" without one. If the header lists two, the first counts."""
+    """Return the media type without parameters, in lower case; "" without one. If there are two, the first one."""
     return headers.get("content-type", "").partition(";")[0].partition(",")[0].strip().lower()
 
 
@@ -185,10 +187,10 @@ def is_json(media_type: str) -> bool:
 
 
 def decode_body(response: HttpResponse) -> Any:
-    """Decode a body by its content type: JSON as its value, text as str, the rest as bytes (protocol 3.3).
+    """Decode a body by its content type: JSON as its value, text as str, anything else as bytes (protocol 3.3).
 
-    Text that looks like JSON stays str, because a model may answer with such text. Without a content type, a body
-    that looks like JSON is decoded. Raise ResponseDecodeError if a body that is declared as JSON is not.
+    Text that looks like JSON stays a str, because it may be the output of a model. Without a content type, a body
+    that looks like JSON is decoded. Raises ResponseDecodeError if a body that is declared as JSON is not JSON.
     """
     kind = content_type(response.headers)
     if is_json(kind):
@@ -205,8 +207,8 @@ def _decode_text(response: HttpResponse) -> str:
 
 
 def declared_charset(headers: Mapping[str, str]) -> str | None:
-    """Return the charset of the content type; None if it has none that is supported."""
+    """Return the charset of the content type; None if there is none, or it is not supported."""
     found = re.search(_CHARSET, headers.get("content-type", ""))
     charset = found[1].lower() if found else ""
-    # Only these: some of Python's codecs are not charsets, or raise for every input.
+    # Only known charsets, because some of Python's codecs are not charsets, or raise for every input.
     return charset if charset in _CHARSETS or re.fullmatch(_ISO_8859, charset) else None

@@ -35,10 +35,10 @@ def websocket_url(settings: Settings, endpoint: EndpointId) -> str:
 
 
 class Exchange:
-    """One answer on the connection: start, body frames, end (protocol 5.2).
+    """One response on the connection: a start frame, body frames, an end frame (protocol 5.2).
 
-    "A control frame is a JSON text with `type` and `request_id`". Every other frame between start and end is
-    part of the body, even text that looks like JSON.
+    A control frame (start or end) is a JSON text with `type` and `request_id`. Every other frame between start and
+    end is part of the body, even text that looks like JSON.
     """
 
     def __init__(self) -> None:

@@ -11,9 +11,9 @@ from fal_async.records import is_record
 
 
 def own_copy(input: Any) -> Any:
-    """Return a deep copy of an input that shares only the files.
+    """Return a deep copy of an input, which shares only the files with it.
 
-    An input that can't be copied is returned as it is: encoding it later reports what is wrong with it.
+    An input that can't be copied is returned unchanged. Encoding it later raises an error that says what is wrong.
     """
     if is_flat(input):
         return input.copy()  # the usual case

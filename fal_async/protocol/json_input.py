@@ -1,4 +1,4 @@
-"""From typed values to JSON: the input that is sent to a model, and the digest that identifies it."""
+"""Encoding of typed values as JSON: the input that is sent to a model, and the digest that identifies it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def encode_json(value: Any, what: str = "input") -> bytes:
         body = _ENCODER.encode(value).encode()
         has_text_keys = _has_text_keys(value)
     except Exception as error:
-        # Any exception, because reading a record's fields may run the caller's code. Newer Pythons encode deeper
-        # values than `_has_text_keys` can walk.
+        # Any exception, because reading a record's fields may run the caller's code. A RecursionError may also come
+        # from `_has_text_keys`, because newer Pythons encode more deeply nested values than it can walk.
         why = "nested too deeply" if isinstance(error, RecursionError) else type(error).__name__
         raise _cannot_carry(value, what, why) from error
     if not has_text_keys:
@@ -46,18 +46,18 @@ def _cannot_carry(value: Any, what: str, otherwise: str) -> ConfigurationError:
 _EXPECTED = "a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct"
 _TEXT = frozenset({str})
 LEAVES = frozenset({str, int, float, bool, type(None)})
-"""Types that contain nothing, so that a container of only these needs no further check."""
+"""Types that contain no other values, so that a container of only these needs no further check."""
 _WHOLE = LEAVES - {float}
 _SEQUENCES = (list, tuple)
 
 
 def is_flat(value: Any) -> bool:
-    """Whether this is a dict of only str, numbers, bool and None. Runs in C, so it is fast for a million values."""
+    """Return whether this is a dict of only str, numbers, bool and None. Fast, because the loop runs in C."""
     return type(value) is dict and LEAVES.issuperset(map(type, value.values()))
 
 
 def _has_text_keys(value: Any) -> bool:
-    """Whether all mappings in a value that JSON can represent have str keys."""
+    """Return whether all mappings in a value that JSON can represent have str keys."""
     inner: Iterable[Any]
     if type(value) is dict or isinstance(value, Mapping):
         # Every call runs this, so the usual case, plain str keys, is decided in C.
@@ -83,7 +83,7 @@ def _first_unfit(value: Any, what: str) -> str | None:
 
 
 def input_value(input: Any) -> Any:
-    """Return the input that a model gets: a mapping as a dict, None as {}, a record as it is.
+    """Return the input as the model gets it: a mapping as a dict, None as {}, a record unchanged.
 
     Raises ConfigurationError for anything else.
     """
@@ -100,11 +100,11 @@ def input_value(input: Any) -> Any:
 
 
 def _is_root_model(record: Any) -> bool:
-    """Whether it is a pydantic RootModel whose JSON is not an object."""
+    """Return whether the record is a pydantic RootModel whose JSON is not an object."""
     return hasattr(record, "model_dump") and not isinstance(getattr(record, "root", {}), Mapping)
 
 
-# Objects, one step closer to JSON. Classes of optional libraries are recognised by name, without importing them.
+# Conversion of objects. Classes of optional libraries are recognised by name, without importing them.
 
 _TEXTS: Mapping[str, frozenset[str]] = {
     "uuid": frozenset({"UUID"}),
@@ -114,13 +114,13 @@ _TEXTS: Mapping[str, frozenset[str]] = {
     "httpx": frozenset({"URL"}),
     "numpy": frozenset({"datetime64"}),
 }
-"""By package: classes that JSON represents by their `str`."""
+"""For each package, the classes that are sent as their `str`."""
 
 
 def plain_value(value: Any) -> Any:
-    """Convert a value that an encoder (json, msgpack) does not know; used as its `default` function.
+    """Convert a value that an encoder (json, msgpack) does not know. It is the encoder's `default` function.
 
-    Raises TypeError, with advice, if the value is not supported.
+    The result may contain such values again. Raises TypeError, with advice, if the value is not supported.
     """
     if is_record(value):
         return fields_of(value, to_send=True)
@@ -184,7 +184,7 @@ def _why(value: Any) -> str:
     return f"a value of type {kind}"
 
 
-# Created once: json.dumps creates an encoder per call if it gets arguments such as these.
+# Created once, because json.dumps creates an encoder for each call with arguments such as these.
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False, default=plain_value)
 
 
@@ -233,7 +233,7 @@ def digest_of(body: bytes) -> str:
 def canonical_json(body: bytes) -> bytes:
     """Return a JSON text in canonical form (`ledger/README.md`), or the body itself if it is not JSON.
 
-    5.0 becomes 5, because a server that stored the input may have written one for the other.
+    5.0 becomes 5, because a server that stored the input may have replaced one by the other.
     """
     try:
         document = _NUMBERS_ALIKE.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
@@ -245,7 +245,7 @@ def canonical_json(body: bytes) -> bytes:
 def canonical_if_plain(value: Any) -> bytes | None:
     """Return `canonical_json(encode_json(value))` for a dict of only str, int, bool and None; None for others.
 
-    It costs a third of the general way.
+    It takes a third of the time of the general function.
     """
     if type(value) is not dict or not _TEXT.issuperset(map(type, value)):
         return None
@@ -264,6 +264,6 @@ def _number(text: str) -> float:
     return int(number) if number.is_integer() else number
 
 
-# Created once, like `_ENCODER`: each keyed input is put into this form twice.
+# Created once, like `_ENCODER`, because each keyed input is put into canonical form twice.
 _NUMBERS_ALIKE = json.JSONDecoder(parse_float=_number)
 _SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"))

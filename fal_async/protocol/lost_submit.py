@@ -1,4 +1,4 @@
-"""The caller's description of a submit without an answer: its error, or endpoint, input and time. Pure."""
+"""How a caller describes a submit without a response: by its error, or by endpoint, input and time. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _LATEST = 1e11
 def lost_of(error: BaseException, **beside: Any) -> LostSubmit:
     """Return the lost submit of a SubmissionUncertainError, or of an error caused by one.
 
-    Raises ConfigurationError for any other error, or if one of `beside` is not None: the error already says it.
+    Raises ConfigurationError for any other error, or if one of `beside` is not None, because the error has that
+    value.
     """
     check_kind("error", error, kind=BaseException)
     given = [name for name, value in beside.items() if value is not None]
@@ -39,7 +40,7 @@ def lost_of(error: BaseException, **beside: Any) -> LostSubmit:
     if cause.operation != "submit":
         raise ConfigurationError(
             f"the error is about a {cause.operation}, which has no request handle: "
-            "only a submit can be found again",
+            "only a submit can be found in fal's history",
             endpoint_id=cause.endpoint_id,
         )
     if cause.endpoint_id is None or cause.input_digest is None or cause.started_at is None:
@@ -59,7 +60,7 @@ def lost_since(endpoint: EndpointId, input: Any, since: Any, until: Any) -> Lost
     value = input_value(input)
     if find_files(value):
         raise ConfigurationError(
-            f"{place_of(value, 0)} is a file: each upload gets another URL, so this input can't be recognised. "
+            f"{place_of(value, 0)} is a file: each upload has another URL, so this input can't be recognised. "
             "Upload the file first with storage.upload(...), store the URL, and pass the URL instead",
             endpoint_id=endpoint.full,
         )
@@ -73,7 +74,7 @@ def lost_since(endpoint: EndpointId, input: Any, since: Any, until: Any) -> Lost
 
 
 def check_exclude(exclude: object) -> None:
-    """Refuse a str, which is a collection of characters, and anything that is not a collection."""
+    """Raise ConfigurationError for a str, which is a collection of characters, or if it is not a collection."""
     if isinstance(exclude, str) or not isinstance(exclude, Collection):
         raise ConfigurationError(
             f"exclude is of type {type(exclude).__name__}: expected a list of request ids"

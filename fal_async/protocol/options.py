@@ -14,13 +14,14 @@ _FLAGS = {True: "1", False: "0"}
 
 
 def option_headers(options: CallOptions, tags: Mapping[str, str], *, queue: bool) -> dict[str, str]:
-    """Return the headers of a call. `tags` are the session's; the call's take precedence.
+    """Return the headers of a call.
 
-    Options of the queue are included only if `queue` is true.
+    `tags`: the tags of the session; a tag of the call with the same name takes precedence. `queue`: whether to
+    include the options that only the queue has.
     """
     headers = dict(JSON_HEADERS)
     if tags or options.tags:
-        # Each was checked alone, but the gateway's limits hold for both together.
+        # Both were checked separately, but the gateway's limits apply to all tags together.
         both = clean_tags({**tags, **options.tags}) if tags and options.tags else tags or options.tags or {}
         headers["X-Fal-Tags"] = tags_header(both)
     if options is NO_OPTIONS:
@@ -52,7 +53,7 @@ def _decimal(number: float) -> str:
 
 
 def merged_headers(headers: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """Merge headers. `given` takes precedence, and names are compared without regard to case."""
+    """Return all headers. `given` takes precedence, and names are compared without regard to case."""
     names = {name.lower() for name in given}
     return {name: value for name, value in headers.items() if name.lower() not in names} | dict(given)
 

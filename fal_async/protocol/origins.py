@@ -1,6 +1,6 @@
-"""Which URLs may get the key: origins, redirects and the backup domain (protocol 1.1).
+"""Which URLs may get the fal key: origins, redirects and the backup domain (protocol 1.1).
 
-URLs in answers are not trusted with it.
+The key is not sent to a URL only because a response contains it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _WEB_SCHEMES = {"ws": "http", "wss": "https"}
 
 def origin_of(url: str) -> str | None:
     """Return scheme, host and port, as in `https://queue.fal.run`; ws counts as http. None if malformed."""
-    # Only the part before the path is the cache's key: request ids in paths would make every URL a new entry.
+    # The cache gets only the part before the path, because request ids would make every URL a new entry.
     end = url.find("/", url.find("://") + 3)
     return _origin(url if end < 0 else url[:end])
 
@@ -44,11 +44,11 @@ def _origin(prefix: str) -> str | None:
 
 
 def is_fals_own(origin: str | None) -> bool:
-    """Whether it is https on the default port of one of fal's domains or a true sub-domain of one."""
+    """Return whether the origin is https on the default port of one of fal's domains, or of a sub-domain."""
     if origin is None or not origin.startswith("https://"):
         return False
     host = origin.removeprefix("https://")
-    # Plain names only: `evil.com%2f.fal.run` ends in fal's domain, but parsers read it in different ways.
+    # Only plain names, because parsers read `evil.com%2f.fal.run`, which ends in fal's domain, in different ways.
     if not re.fullmatch(_HOST_NAME, host):
         return False
     return any(host == domain or host.endswith("." + domain) for domain in _FAL_DOMAINS)
@@ -56,7 +56,7 @@ def is_fals_own(origin: str | None) -> bool:
 
 @lru_cache(maxsize=256)
 def _origins_of(hosts: Hosts) -> frozenset[str | None]:
-    # The CDN takes its own tokens, never the key (protocol 7.1).
+    # The CDN is not among them: it gets its own tokens, never the key (protocol 7.1).
     urls = (hosts.run, hosts.queue, hosts.rest, hosts.platform, hosts.realtime, hosts.ws)
     return frozenset(origin_of(url) for url in urls)
 
@@ -67,15 +67,16 @@ def _all_origins_of(hosts: Hosts) -> frozenset[str | None]:
 
 
 def may_have_key(url: str, hosts: Hosts) -> bool:
-    """Whether the session's key may go to this URL."""
+    """Return whether the session's fal key may be sent to this URL."""
     origin = origin_of(url)
     return origin is not None and (origin in _origins_of(hosts) or is_fals_own(origin))
 
 
 def is_configured(url: str, hosts: Hosts) -> bool:
-    """Whether a URL leads to one of the session's services, so that the session's own headers are sent.
+    """Return whether a URL leads to one of the session's services, so that the session's own headers are sent.
 
-    fal's sub-domains are included only if the session's queue is fal's: a gateway's token stays with the gateway.
+    fal's sub-domains are included only if the session's queue is fal's, because a gateway's token must be sent only
+    to the gateway.
     """
     origin = origin_of(url)
     if origin is None:
@@ -84,9 +85,9 @@ def is_configured(url: str, hosts: Hosts) -> bool:
 
 
 def is_at_home(url: str, base: str) -> bool:
-    """Whether a URL in an answer leads to the same service as `base`, so that it is followed with the key.
+    """Return whether a URL in a response leads to the same service as `base`, so that it is used with the key.
 
-    Callers who use their own gateway must not be led around it to fal itself.
+    A response must not lead a caller who uses a gateway past the gateway to fal itself.
     """
     if not _is_plain(url):
         return False
@@ -97,7 +98,7 @@ def is_at_home(url: str, base: str) -> bool:
 
 
 def _is_plain(url: str) -> bool:
-    """Whether it is ASCII without spaces and control characters. A line end in a URL could inject a header."""
+    """Return whether a URL is ASCII without spaces and control characters: a line end could inject a header."""
     return url.isascii() and url.isprintable() and " " not in url and "\\" not in url
 
 
@@ -112,7 +113,7 @@ def backup_url(url: str) -> str | None:
 def redirect_target(request: HttpRequest, url: str, status: int, location: str | None) -> str | None:
     """Return the URL to follow after a redirect of a GET or HEAD; None if the redirect must not be followed.
 
-    A request with a key or token is redirected only within its origin: no credential goes to another one.
+    A request with a key or token is redirected only within its origin, so that no other origin gets a credential.
     """
     if status not in (301, 302, 303, 307, 308) or request.method not in ("GET", "HEAD") or not location:
         return None
@@ -132,7 +133,7 @@ def joined(url: str, location: str) -> str:
 
 
 def without_query(url: str) -> str:
-    """Return a URL for logs and messages. Queries may carry webhook secrets and signed tokens."""
+    """Return a URL without its query, which may have webhook secrets or signed tokens, for logs and messages."""
     return url.partition("?")[0].partition("#")[0]
 
 

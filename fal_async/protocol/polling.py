@@ -1,8 +1,8 @@
-"""When to poll a request's status next. Pure. Times are seconds of any one clock.
+"""When to poll a request's status next. Pure. All times are seconds of one monotonic clock.
 
 Each poll costs fal and this process an HTTP request; a late poll costs the caller time. So polls are frequent for
-short jobs and sparse for long ones. Once the session has seen jobs of an endpoint end, polls are dense around the
-times at which they ended.
+short requests and sparse for long ones. When the session knows the run times of earlier requests of an endpoint,
+polls are dense around these times.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import attrs
 from fal_async.models import Completed, Queued, QueueStatus
 
 FIRST_POLL = 0.15
+"""Seconds before the first poll of a request of an unknown endpoint."""
 SHORTEST, LONGEST = 0.03, 12.0
 """Shortest and longest pause, in seconds, unless the caller sets a fixed interval."""
 SHORTEST_FIXED = 0.01
+"""Shortest interval that the caller can set, in seconds."""
 
 _BLIND = (
     (0.0, 0.25),
@@ -34,48 +36,58 @@ _BLIND = (
     (63.0, 2.2),
     (75.0, 3.0),
 )
-"""For an unknown endpoint: (seconds run, interval then), interpolated linearly.
+"""For an unknown endpoint: pairs of run time and interval in seconds, interpolated linearly.
 
-The end of a 10 s job should be noticed within 0.27 s and 21 polls, that of a 60 s job within 2 % and 40 polls. No
-interval that only grows achieves both, so polls are dense around these two; an end between them is noticed about
-1.6 s late."""
+The completion of a 10 s request should be noticed within 0.27 s and 21 polls, that of a 60 s request within 2 % and
+40 polls. No interval that only grows achieves both, so polls are dense around these two times. Between them,
+completion is noticed about 1.6 s late."""
 _BLIND_TIMES = tuple(seconds for seconds, _ in _BLIND)
 _SHARE = 0.04
-"""For longer jobs: an interval of 4 % of the time they have run, so the end is noticed 2 % late on average."""
+"""For longer run times: an interval of 4 % of the run time, so that completion is noticed 2 % late on average."""
 
-# For a known endpoint.
+# For an endpoint with samples, which are the run times of earlier requests.
 _SAMPLES = 32
+"""How many of the latest run times are kept."""
 _STEP = 0.08
-"""The next poll comes when 8 % more of the sampled requests had ended..."""
+"""The next poll is due at the run time by which 8 % more of the samples were complete..."""
 _FINE = 0.006
-"""...but not before another 0.6 % of the time it has run, and not after `_COARSE` times that."""
+"""...but not before another 0.6 % of the present run time, and not after `_COARSE` times that."""
 _COARSE, _COARSE_OF_FEW, _FEW = 3, 2, 16
-"""With fewer than `_FEW` samples, `_COARSE_OF_FEW` is used: few samples say less about the times between them."""
+"""With fewer than `_FEW` samples, `_COARSE_OF_FEW` is used, because few samples tell less about other run times."""
 _FIRST_LOOK, _LOOK, _LOOK_PER_SAMPLE = 0.6, 1.5, 0.25
-"""Before the next likely end: polls for early ends, mostly errors. The first comes after 0.6 s, each further one
-after 0.25 times the time it has run per sample, at most 1.5 times: the fewer samples, the more often."""
+"""Polls before the shortest sample, for early completions, which are mostly errors.
+
+The first one is due after 0.6 s, each further one after 0.25 times the run time per sample, at most 1.5 times the
+run time: the fewer samples, the more polls."""
 _STRETCH = 1.25
-"""An early poll is skipped if the likely end is at most 1.25 times as far away: it would be wasted."""
+"""An early poll is omitted if the next sample is at most 1.25 times as far away."""
 _OVERDUE = 0.25
 """After the longest sample: an interval of a quarter of the time since then."""
 
 _JITTER = 0.15
+"""Delays vary at random by this share, up and down."""
 _QUEUE_SHORTEST, _QUEUE_LONGEST = 0.5, 5.0
+"""Seconds between polls of a request that waits in fal's queue."""
 _MANY_AHEAD = 1_000_000
+"""Larger queue positions count as this one, so that the arithmetic with them can't overflow."""
 
 
 @attrs.define
 class Turn:
-    """Wait `delay` seconds, then poll. `likely`: the request has a good chance of being complete by then."""
+    """The next poll, `delay` seconds from now. `likely`: whether the request is probably complete by then."""
 
     delay: float
     likely: bool
 
 
 class RunTimes:
-    """How long one endpoint's latest requests ran, in seconds.
+    """The run times of one endpoint's latest requests, in seconds.
 
-    The samples themselves are kept, so that several typical times or a wide spread need no special treatment.
+    The samples are kept, and not only their mean, because an endpoint may have several typical run times.
+
+    Attributes:
+        ordered: the samples, shortest first.
+        mean: their mean; 0 without samples.
     """
 
     __slots__ = ("_latest", "mean", "ordered")
@@ -87,9 +99,11 @@ class RunTimes:
 
     @property
     def known(self) -> bool:
+        """Whether there is a sample."""
         return bool(self.ordered)
 
     def add(self, seconds: float) -> None:
+        """Add a sample. The oldest one is deleted if there are more than `_SAMPLES`."""
         self._latest.append(max(0.0, seconds))
         self.ordered = tuple(sorted(self._latest))
         self.mean = sum(self.ordered) / len(self.ordered)
@@ -103,6 +117,7 @@ class RunTimesByEndpoint:
         self._known: OrderedDict[str, RunTimes] = OrderedDict()
 
     def of(self, endpoint_id: str) -> RunTimes:
+        """Return the run times of an endpoint, without samples if it is new."""
         times = self._known.get(endpoint_id)
         if times is None:
             times = self._known[endpoint_id] = RunTimes()
@@ -114,12 +129,12 @@ class RunTimesByEndpoint:
 
 
 class Pacer:
-    """Paces the polls of one request.
+    """Decides when one request is polled.
 
     Args:
         started: when it was submitted, or when following began.
-        times: what is known about the endpoint.
-        interval: fixed seconds between polls; None: paced by `times`.
+        times: the run times of the endpoint.
+        interval: fixed seconds between polls; None: as `times` suggest.
     """
 
     __slots__ = ("_began", "_interval", "_last_poll", "_place", "_rate", "_started", "_times", "_waited_for")
@@ -139,7 +154,7 @@ class Pacer:
         if not self._times.known:
             return Turn(FIRST_POLL * _jitter(chance), False)
         if self._times.mean < SHORTEST:
-            return Turn(0.0, True)  # such requests are complete before their submit is answered
+            return Turn(0.0, True)  # such requests are complete before the response to their submit arrives
         return self._running(0.0, chance)
 
     def next(self, now: float, status: QueueStatus | None, chance: float) -> Turn:
@@ -161,7 +176,7 @@ class Pacer:
         if began is None:
             began = self._last_poll if self._waited_for else self._started
         latest, earliest = now - began, max(0.0, self._last_poll - began)
-        # The server's figure, limited to the time between the last two polls, in which the request ended.
+        # The run time that the server reports, limited to the time between the last two polls.
         reported = _seconds(completed.metrics.get("inference_time"))
         middle = (earliest + latest) / 2
         self._times.add(middle if reported is None else min(max(reported, earliest), latest))
@@ -203,7 +218,7 @@ class Pacer:
         look = max(_FIRST_LOOK, min(_LOOK, _LOOK_PER_SAMPLE * len(ordered)) * ran)
         if until > _STRETCH * look or until > LONGEST:
             return _turn(look * _jitter(chance), False)
-        # Exact except for a jitter within the precision, because this poll decides how soon the end is noticed.
+        # The jitter is at most `fine`, because this poll decides how soon the completion is noticed.
         return _turn(max(fine, until) + (chance - 0.5) * _JITTER * fine, True)
 
 
@@ -223,7 +238,7 @@ def _seconds(metric: object) -> float | None:
 
 
 def _blind_interval(ran: float) -> float:
-    """Return the interval for an unknown endpoint."""
+    """Return the interval for an unknown endpoint, in seconds. `ran`: the run time so far."""
     at = bisect_right(_BLIND_TIMES, ran)
     if at == len(_BLIND):
         return min(LONGEST, _SHARE * ran)
@@ -232,5 +247,5 @@ def _blind_interval(ran: float) -> float:
 
 
 def _jitter(chance: float) -> float:
-    """Return a random factor, so that a thousand subscribers do not poll in step."""
+    """Return a random factor, so that a thousand subscribers do not poll at the same moments."""
     return 1.0 + _JITTER * (2.0 * chance - 1.0)

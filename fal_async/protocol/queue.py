@@ -1,6 +1,6 @@
-"""The queue: submit, status, status stream, result, cancel (protocol 4). Pure: values in, values out.
+"""The HTTP requests of the queue, and their responses (protocol 4): submit, status, status stream, result, cancel.
 
-In fal's answers everything except the request id is optional; unknown fields and status words are kept.
+Pure. In fal's responses everything except the request id is optional; unknown fields and status words are kept.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ACCEPT_EVENTS = {"Accept": "text/event-stream"}
 
 @attrs.define(kw_only=True)
 class Submission:
-    """fal's answer to a submit (protocol 4.1). A URL that the answer lacks is None."""
+    """fal's response to a submit (protocol 4.1). A URL that the response does not have is None."""
 
     request_id: str
     response_url: str | None = attrs.field(default=None, repr=safe_repr)
@@ -74,9 +74,10 @@ def submit_request(
 
 
 def parse_submission(response: HttpResponse) -> Submission:
-    """Parse the answer to a submit.
+    """Parse the response to a submit.
 
-    Raises ResponseDecodeError if its request id is missing, or can't safely stand in a URL and a log line.
+    Raises ResponseDecodeError if its request id is missing, or has characters that are unsafe in a URL or a log
+    line.
     """
     document = response.json()
     request_id = document.get("request_id") if isinstance(document, dict) else None
@@ -101,9 +102,10 @@ def rebuilt_urls(hosts: Hosts, endpoint: EndpointId, request_id: str) -> Request
 
 
 def urls_of(hosts: Hosts, endpoint: EndpointId, submission: Submission) -> RequestUrls:
-    """Return the URLs of a submit's answer, as fal asks clients to do.
+    """Return the URLs in the response to a submit, which fal asks clients to use.
 
-    A missing URL, or one that leads to another service, is rebuilt, because the key is sent with it.
+    A URL that is missing or leads to another service is built from the request id instead, because the fal key is
+    sent to it.
     """
     status, response, cancel = submission.status_url, submission.response_url, submission.cancel_url
     if _leads_home(status, hosts) and _leads_home(response, hosts) and _leads_home(cancel, hosts):
@@ -151,7 +153,7 @@ def _with_logs(url: str, logs: bool) -> str:
 
 
 def result_request(url: str, ref: RequestRef, *, persistent: bool) -> HttpRequest:
-    """Return the request for a result. `persistent`: fal said that it succeeded, so any failure is temporary."""
+    """Return the HTTP request for a result. `persistent`: whether fal said that the request succeeded."""
     return HttpRequest(
         operation=Operation.RESULT, method="GET", url=url, headers=_ACCEPT, ref=ref, persistent=persistent
     )
@@ -160,7 +162,7 @@ def result_request(url: str, ref: RequestRef, *, persistent: bool) -> HttpReques
 # Cancel (4.5).
 
 CANCEL_STATUSES = frozenset({400, 404})
-"""Two of the four outcomes of a cancel arrive as HTTP errors."""
+"""HTTP errors that are the response to a cancel in two of its four outcomes."""
 
 
 def cancel_request(url: str, ref: RequestRef) -> HttpRequest:
@@ -168,7 +170,7 @@ def cancel_request(url: str, ref: RequestRef) -> HttpRequest:
 
 
 def parse_cancel(response: HttpResponse) -> CancelOutcome | None:
-    """Return the outcome of a cancel; None if the answer is an error instead."""
+    """Return the outcome of a cancel; None if the response is an error."""
     try:
         document = response.json()
     except ResponseDecodeError:

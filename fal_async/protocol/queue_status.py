@@ -1,6 +1,6 @@
 """Statuses and logs of a queued request (protocol 4.2, 4.3).
 
-In fal's answers everything except the status word is optional; unknown fields and status words are kept.
+In fal's responses everything except the status word is optional; unknown fields and status words are kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ _FAILED = _CANCELLED | {
 
 
 def parse_status(document: Any, request_id: str, take: TakeNews | None = None) -> QueueStatus:
-    """Parse a status. An unknown word gives an `UnknownStatus`; raise ResponseDecodeError without a status word."""
+    """Parse a status. For an unknown word return an `UnknownStatus`.
+
+    `take`: returns the new lines among the logs; None: all are new. Raises ResponseDecodeError without a status
+    word.
+    """
     word = document.get("status") if isinstance(document, dict) else None
     if not isinstance(word, str):
         raise ResponseDecodeError(
@@ -81,13 +85,13 @@ def _failed(
         logs=logs,
         new_logs=news,
         raw=document,
-        error=f"the request ended as {word}" if said is None or said == word else said,
+        error=f"the request has the status {word}" if said is None or said == word else said,
         error_type=text_in(document, "error_type") or cancelled,
     )
 
 
 def unknown_word(status: UnknownStatus) -> ResponseDecodeError:
-    """Return the error with which following ends if fal answers only an unknown word for too long."""
+    """Return the error that is raised if fal returns only an unknown status word for too long."""
     return ResponseDecodeError(
         f"the status is {status.headline!r}, which this version of fal_async does not know",
         request_id=status.request_id,
@@ -96,7 +100,7 @@ def unknown_word(status: UnknownStatus) -> ResponseDecodeError:
 
 
 def parse_event(data: str, request_id: str, new_logs: NewLogs) -> QueueStatus:
-    """Parse an event of a status stream. It has the form of a status answer; raises as `parse_status`."""
+    """Parse an event of a status stream, which has the form of a status. Raises the same as `parse_status`."""
     try:
         document = decode_json(data)
     except ValueError as error:
@@ -146,8 +150,8 @@ def _log(entry: Mapping[str, Any] | str) -> RequestLog:
 class LogHistory:
     """All log lines of one request, collected from overlapping windows (protocol 4.2).
 
-    Each line is kept as often as fal sent it. Two lines may be equal, even with the same time, so a line is
-    recognised by its place: a window begins within the known lines and continues after them.
+    Two lines of a request may be equal, even with the same timestamp, and both are kept. So a line is recognised by
+    its place: a window begins within the known lines and continues after them.
     """
 
     __slots__ = ("_counts", "lines")
@@ -168,15 +172,18 @@ class LogHistory:
                     return start, start + count
         for start in range(len(known) - count + 1):
             if known[start] == window[0] and known[start : start + count] == list(window):
-                return start, start + count  # an older window, from a replica that lags behind
+                return (
+                    start,
+                    start + count,
+                )  # an older window, from a replica that does not have the newest lines
         return self._add(self._not_known_in(window))
 
     def place_after(self, at: int, lines: Sequence[RequestLog]) -> tuple[int, int]:
-        """As `place`, for lines that directly follow place `at`."""
-        there = self.lines[at : at + len(lines)]
-        if there != list(lines[: len(there)]):
+        """Do the same as `place` for lines that directly follow index `at` of the history."""
+        known = self.lines[at : at + len(lines)]
+        if known != list(lines[: len(known)]):
             return self._add(lines)
-        self._add(lines[len(there) :])
+        self._add(lines[len(known) :])
         return at, at + len(lines)
 
     def _add(self, lines: Sequence[RequestLog]) -> tuple[int, int]:
@@ -186,11 +193,11 @@ class LogHistory:
         return (start, len(self.lines)) if lines else (0, 0)
 
     def _is_old(self, line: RequestLog) -> bool:
-        """Whether the line is known and, by its timestamp, from an earlier time than the last one."""
+        """Return whether the line is known, and its timestamp is another one than that of the last line."""
         return bool(line.timestamp) and line in self._counts and line.timestamp != self.lines[-1].timestamp
 
     def _not_known_in(self, window: Sequence[RequestLog]) -> list[RequestLog]:
-        """Return the new lines of a window that does not continue the history: a gap, or lines put in between."""
+        """Return the new lines of a window that does not continue the history: it has a gap or inserted lines."""
         if not self.lines or self.lines[-1] not in window:
             return [line for line in window if not self._is_old(line)]
         seen: Counter[RequestLog] = Counter()
@@ -203,7 +210,7 @@ class LogHistory:
 
 
 class NewLogs:
-    """Finds the log lines that were not in an earlier answer to the same follower."""
+    """Finds the log lines that were in no earlier response to the same follower of a request."""
 
     __slots__ = ("_at", "_history", "_is_incremental", "_last", "_of_stream", "_shown")
 
@@ -213,7 +220,7 @@ class NewLogs:
         self.begin_stream()
 
     def take(self, window: Sequence[RequestLog]) -> tuple[RequestLog, ...]:
-        """Return the new lines of a poll's answer, which holds the newest lines, or all."""
+        """Return the new lines of the response to a poll, which has the newest lines, or all of them."""
         return self._news(*self._history.place(window)) if window else ()
 
     def begin_stream(self) -> None:
@@ -240,7 +247,7 @@ class NewLogs:
     def _added_by(self, lines: Sequence[RequestLog]) -> Sequence[RequestLog]:
         before = len(self._of_stream)
         if not self._is_incremental and len(lines) > before and list(lines[:before]) == self._of_stream:
-            return lines[before:]  # this server repeats all lines in each event
+            return lines[before:]  # this server sends all earlier lines again in each event
         if lines == self._last and all(line.timestamp for line in lines):
             return ()  # the event was sent twice
         self._is_incremental = True

@@ -18,19 +18,20 @@ from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.options import JSON_HEADERS
 
 TokenForm = Literal["alias", "path"]
-"""How a token request names the app that may be used (protocol 6.2, 14 no. 7): "alias" is what all clients send to
-`/tokens/`; "path" is what newer docs send to `/tokens/realtime`."""
+"""The form of a token request, which differs in how it names the app (protocol 6.2, 14 no. 7).
+
+"alias": as all clients send it to `/tokens/`. "path": as newer docs of fal send it to `/tokens/realtime`."""
 
 DEFAULT_PATH = "/realtime"
 TOKEN_SECONDS = 120
 _USABLE_SHARE = 0.9
-"""A token is no longer used once this share of its life has passed (protocol 6.2)."""
+"""A token is used until this share of its lifetime has passed (protocol 6.2)."""
 
 NORMAL = 1000
 BROKEN = 1006
-"""The connection ended without a close frame; this code is never sent (RFC 6455, 7.4.1)."""
+"""The connection broke without a close frame. This code is never sent (RFC 6455, 7.4.1)."""
 NO_CODE = 1005
-"""The close frame had no code; this code is never sent either."""
+"""The close frame had no code. This code is never sent either."""
 _LOST = frozenset({1001, NO_CODE, BROKEN, 1012, 1013, 1014})
 """Going away, no code, broken, restart, try again later, bad gateway: not caused by the client."""
 
@@ -46,7 +47,10 @@ def check_max_buffering(value: int | None) -> None:
 def realtime_url(
     settings: Settings, endpoint: EndpointId, token: str | None, max_buffering: int | None
 ) -> str:
-    """Return the URL of `endpoint`, which includes its path. It contains the token, so it must never be logged."""
+    """Return the URL for `endpoint`. It contains the token, so it must never be logged.
+
+    `token=None`: no token. `max_buffering=None`: fal's default.
+    """
     wanted = {"fal_jwt_token": token, "max_buffering": max_buffering}
     query = urlencode({name: value for name, value in wanted.items() if value is not None})
     return Secret(f"{settings.hosts.realtime}/{endpoint.full}" + (f"?{query}" if query else ""))
@@ -59,13 +63,13 @@ def realtime_url(
 class Token:
     text: str = attrs.field(repr=False)
     use_until: float
-    """Unix seconds at which nine tenths of its life have passed."""
+    """Unix seconds until which the token is used: nine tenths of its lifetime."""
 
 
 def token_request(settings: Settings, endpoint: EndpointId, form: TokenForm, seconds: int) -> HttpRequest:
-    """Return the request for a token that lives `seconds`.
+    """Return the HTTP request for a token that is valid for `seconds`.
 
-    For "alias", "`allowed_apps` holds the alias only (second id segment), not owner/app" (protocol 6.2).
+    With "alias", the app is named without its owner (protocol 6.2).
     """
     if form == "alias":
         path, apps, seconds_name = "/tokens/", [endpoint.alias], "token_expiration"
@@ -84,7 +88,7 @@ def token_request(settings: Settings, endpoint: EndpointId, form: TokenForm, sec
 
 
 def parse_token(response: HttpResponse, now: float, seconds: float) -> Token:
-    """Parse a token: a JSON string, or an object with it as `token` or `detail` (protocol 6.2)."""
+    """Parse a token: a JSON string, or an object with the string as `token` or `detail` (protocol 6.2)."""
     document = response.json()
     if isinstance(document, Mapping):
         document = document.get("token", document.get("detail"))
@@ -96,12 +100,12 @@ def parse_token(response: HttpResponse, now: float, seconds: float) -> Token:
 
 
 def is_token(text: str) -> bool:
-    """Whether it is non-empty printable ASCII, because it is put into a URL."""
+    """Return whether `text` is non-empty printable ASCII, as it must be in a URL."""
     return text.isascii() and text.isprintable() and text != ""
 
 
 def usable(text: str, now: float, seconds: float) -> Token:
-    """Return the token with its time limit. `seconds`: its requested life, used if the token has no expiry."""
+    """Return the token and until when it is used. `seconds`: its lifetime if the token does not have an expiry."""
     expires_at = jwt_expiry(text)
     life = seconds if expires_at is None else max(expires_at - now, 0.0)
     return Token(text=Secret(text), use_until=now + _USABLE_SHARE * life)
@@ -117,7 +121,7 @@ class Timings:
 
 @attrs.frozen
 class Ended:
-    """TIMEOUT: the session was idle or has finished, a normal end."""
+    """TIMEOUT: fal closes the session because it was idle or has finished. This is not an error."""
 
     reason: str
 
@@ -142,7 +146,7 @@ Control = Timings | Ended | Failed | Unauthorized | Unknown
 
 
 def control_of(value: Any) -> Control | None:
-    """Return the meaning of a decoded frame; None for a message. Error objects count in binary frames, too."""
+    """Return the meaning of a decoded frame, text or binary; None for a message of the model."""
     if not isinstance(value, dict):
         return None
     kind = value.get("type")
@@ -162,7 +166,10 @@ def control_of(value: Any) -> Control | None:
 
 
 def read_text(text: str) -> tuple[Control | None, Any]:
-    """Decode a text frame: a control frame, a JSON value as message, or text that is not JSON as it is."""
+    """Decode a text frame. Return a control frame and its value, or None and the message.
+
+    A message is a JSON value, or the text itself if it is not JSON.
+    """
     try:
         value = decode_json(text)
     except ValueError:
@@ -171,7 +178,7 @@ def read_text(text: str) -> tuple[Control | None, Any]:
 
 
 def may_be_control(text: str) -> bool:
-    """Whether a text frame may be a control frame: a quick check for callers with their own decoder."""
+    """Return whether a text frame may be a control frame: a quick check for callers with their own decoder."""
     return '"x-fal-' in text or '"Unauthorized"' in text
 
 
@@ -192,7 +199,7 @@ def is_normal(code: int) -> bool:
 
 
 def is_lost(code: int) -> bool:
-    """Whether reconnecting may help. Other codes are a refusal, which would be repeated."""
+    """Return whether reconnecting may help. Other codes mean a refusal, which would be repeated."""
     return code in _LOST
 
 

@@ -13,10 +13,13 @@ from fal_async.checks import check_int, check_seconds, checked
 from fal_async.errors import ConfigurationError
 
 Keep = Literal["latest", "all"]
-"""Which messages are kept while there is no connection. "latest": only the newest, for models that work on the
-latest state. "all": every message, in order, up to `max_unsent`; then `send` waits."""
+"""Which messages are kept while there is no connection.
+
+"latest": only the newest, for models that work on the latest state. "all": every message, oldest first, up to
+`max_unsent`; then `send` waits."""
 
 MAX_IN_FLIGHT = 64
+"""Maximum number of messages without a response that are remembered."""
 
 
 @attrs.frozen(kw_only=True)
@@ -27,10 +30,10 @@ class Reconnect:
     a random number from 0.5 to 1.
 
     Attributes:
-        attempts: how many attempts in a row, with no message received in between (an int >= 1); default 8, about
-            half a minute with the default delays.
+        attempts: the maximum number of attempts without a received message in between (an int >= 1); default 8,
+            which takes about half a minute with the default delays.
         first_delay: seconds before the first attempt (> 0); default 0.25.
-        max_delay: most seconds before an attempt (> 0); default 10.
+        max_delay: maximum seconds before an attempt (> 0); default 10.
 
     Raises:
         ConfigurationError: a value is out of range.
@@ -45,10 +48,10 @@ class Reconnect:
         """Return the settings that a `reconnect=` argument means.
 
         Args:
-            wanted: True for the defaults, False for no reconnecting, or the settings themselves.
+            wanted: whether to reconnect, True with the default settings; or the settings.
 
         Returns:
-            The settings; None if the connection is not to reconnect.
+            The settings; None for False.
 
         Raises:
             ConfigurationError: `wanted` is of another type.
@@ -77,14 +80,15 @@ class Reconnected:
     """A lost realtime connection was restored: the argument of `on_reconnect`.
 
     Attributes:
-        cause: why the old connection ended.
-        attempts: how many attempts it took.
-        downtime: seconds between the end of the old connection and the new one.
-        in_flight: messages that were sent but not answered, at most the newest 64. Each received message counts as
-            the answer to the oldest sent one. The model may or may not have received them; they are not resent.
-        resent: how many messages were sent after reconnecting: those that waited, and those that the server
-            certainly never took.
-        dropped: how many waiting messages were replaced by newer ones (`keep="latest"`).
+        cause: the error that broke the old connection.
+        attempts: the number of attempts until the new connection was open.
+        downtime: seconds without a connection.
+        in_flight: messages that were sent and have no response, at most the newest 64. Each received message counts
+            as the response to the oldest sent message. The model may or may not have received these messages, so
+            they are not sent again.
+        resent: the number of messages that were sent after reconnecting: those that waited for a connection, and
+            those that the server certainly did not receive.
+        dropped: the number of waiting messages that were replaced by newer ones (`keep="latest"`).
     """
 
     cause: Exception
@@ -104,7 +108,10 @@ class Outgoing:
 
 
 class Unsent:
-    """Messages that wait for a connection. Raises ConfigurationError if `keep` or `limit` is invalid."""
+    """Messages that wait for a connection.
+
+    Raises ConfigurationError if `keep` or `limit` is invalid.
+    """
 
     def __init__(self, keep: Keep, limit: int) -> None:
         if keep not in ("latest", "all"):
@@ -118,16 +125,19 @@ class Unsent:
 
     @property
     def full(self) -> bool:
-        """Whether the next message must wait. Never with "latest", where it replaces the previous one."""
+        """Whether the next message must wait; always False with "latest", where it replaces the previous one."""
         return not self._latest_only and len(self.waiting) >= self._limit
 
     def add(self, outgoing: Outgoing) -> list[Outgoing]:
-        """Add a message. Return those that are dropped for it."""
+        """Add a message. Return the messages that it replaces."""
         self.waiting.append(outgoing)
         return self._drop_the_oldest()
 
     def put_back(self, older: list[Outgoing]) -> list[Outgoing]:
-        """Put messages that were certainly not taken before those added since. Return those that are dropped."""
+        """Insert messages that the server certainly did not receive, before all newer ones.
+
+        Return the messages that newer ones replace.
+        """
         self.waiting.extendleft(reversed(older))
         return self._drop_the_oldest()
 
@@ -148,7 +158,7 @@ class Unsent:
 
 
 class InFlight:
-    """Messages that were sent on the current connection and not answered."""
+    """Messages that were sent on the current connection and have no response."""
 
     def __init__(self) -> None:
         self._sent: deque[Outgoing] = deque(maxlen=MAX_IN_FLIGHT)
@@ -165,6 +175,7 @@ class InFlight:
             self._sent.remove(outgoing)
 
     def answered(self) -> None:
+        """Note a received message, which counts as the response to the oldest sent message."""
         self.fruitful = True
         if self._sent:
             self._sent.popleft()
@@ -173,14 +184,17 @@ class InFlight:
         return outgoing in self._sent
 
     def take(self) -> list[Outgoing]:
-        """Return all of them and reset for the next connection."""
+        """Return all messages and delete them, for the next connection."""
         taken, self.fruitful = list(self._sent), False
         self._sent.clear()
         return taken
 
 
 class Throttle:
-    """Allows at most one message per `interval` seconds. Raises ConfigurationError unless it is positive."""
+    """Allows at most one message per `interval` seconds.
+
+    Raises ConfigurationError unless `interval` is a positive number.
+    """
 
     def __init__(self, interval: float) -> None:
         check_seconds("throttle", interval)
@@ -188,7 +202,7 @@ class Throttle:
         self._next = -math.inf
 
     def wait(self, now: float) -> float:
-        """Return the seconds until a message may be sent. 0 means now, and counts as sent."""
+        """Return the seconds until a message may be sent. After 0, the caller must send a message now."""
         if now < self._next:
             return self._next - now
         self._next = now + self._interval

@@ -18,24 +18,27 @@ from fal_async.protocol.http import JSON_TYPE, REQUEST_ID, HttpRequest, HttpResp
 from fal_async.protocol.json_input import digest_of
 
 MARGIN = 120.0
-"""Seconds by which fal's clock may differ from this machine's, either way."""
+"""Seconds by which fal's clock may differ from this machine's, in either direction."""
 NEAR = 5.0
-"""Seconds around the attempt that are searched first: clocks rarely differ by more."""
+"""Seconds around the attempt that are searched first, because clocks rarely differ by more."""
 MAX_PAGES = 10
-"""Most HTTP requests of one search."""
-_PAGE = 100  # the API's own maximum
+"""Maximum number of HTTP requests of one search."""
+_PAGE = 100
+"""Rows per page, the API's own maximum."""
 _LATER = (600.0, 3_600.0, 21_600.0)
-"""Ends of the later windows, in seconds after the attempt; the last window ends now."""
+"""Ends of the later windows, in seconds after the attempt. The last window ends now."""
 _DATE_IS_COARSE = 2.0
-"""Seconds. A `Date` header has whole seconds and takes time to arrive, so a smaller difference is ignored."""
+"""Difference between two clocks, in seconds, that is ignored.
+
+A `Date` header has whole seconds and takes time to arrive."""
 
 
 @attrs.frozen(kw_only=True)
 class LostSubmit:
-    """What is known about a submit without an answer. Times are Unix seconds of this machine's clock.
+    """The known facts about a submit without a response. Times are Unix seconds of this machine's clock.
 
     Attributes:
-        ended_at: when the attempt failed; None: unknown, because its process died.
+        ended_at: when the attempt failed; None if it is unknown, because the process died.
     """
 
     endpoint_id: str
@@ -54,8 +57,8 @@ class PastRequest:
     """One request of the history.
 
     Attributes:
-        ended_at: None while it waits or runs.
-        input_digest: None if its input is not shown: fal does not keep it, or it was not requested.
+        ended_at: when it was completed; None while it waits or runs.
+        input_digest: the digest of its input; None if fal does not keep the input, or it was not requested.
     """
 
     request_id: str
@@ -95,7 +98,7 @@ def history_request(
 ) -> HttpRequest:
     """Return the HTTP request that lists an endpoint's past requests (protocol 11.1).
 
-    `window`: None leaves the period to fal, which is 90 days for one `request_id`.
+    `window`: the period; None means fal's default, which is 90 days for one `request_id`.
     """
     query = {"endpoint_id": endpoint_id, "limit": str(_PAGE)}
     if window is not None:
@@ -142,7 +145,7 @@ def _past_request(item: Mapping[str, Any]) -> PastRequest:
 
 
 def kept_result(response: HttpResponse, request_id: str) -> HttpResponse | None:
-    """Return the output of a successful request as the response of its result; None if it is not shown."""
+    """Return the output of a successful request as the response to its result URL; None if the page lacks it."""
     for row in rows_of(response):
         if row["request_id"] == request_id and row.get("json_output") is not None and _went_well(row):
             body = json.dumps(row["json_output"], separators=(",", ":")).encode()
@@ -158,17 +161,17 @@ def _went_well(row: Mapping[str, Any]) -> bool:
 
 
 def clock_ahead(response: HttpResponse, now: float) -> float:
-    """Return the seconds that fal's clock is ahead of this one, by the `Date` header; 0.0 if unknown."""
+    """Return the seconds by which fal's clock is ahead of this one, from the `Date` header; 0.0 if unknown."""
     date = http_seconds(response.headers.get("date", ""))
     ahead = 0.0 if date is None else date - now
     return ahead if abs(ahead) > _DATE_IS_COARSE else 0.0
 
 
 def windows(lost: LostSubmit, now: float) -> Iterator[Window]:
-    """Yield the windows to search, in order: close to the attempt, then around it, then later.
+    """Yield the windows in the order in which they are searched: close to the attempt, around it, then later ones.
 
-    fal does not document whether its filter uses the time of sending or of the end (protocol 11.10). The later
-    windows are for the second case, and for an attempt whose end is unknown.
+    fal does not document whether its filter uses the time of submission or of completion (protocol 11.10). The
+    later windows are for the second case, and for an attempt whose end is unknown.
     """
     first, last = lost.started_at, lost.started_at if lost.ended_at is None else lost.ended_at
     yield Window(start=first - NEAR, end=last + NEAR)
@@ -190,7 +193,7 @@ def _up_to(now: float, since: float, borders: Sequence[float]) -> Iterator[Windo
 
 
 def is_by_sending(window: Window, items: Iterable[PastRequest]) -> bool:
-    """Whether the rows of a window show that fal's filter uses the time of sending, not that of the end."""
+    """Return whether the rows of a window show that fal filters by the time of submission, not of completion."""
     return any(window.has(item.sent_at) and not window.has(item.ended_at) for item in items)
 
 
@@ -199,8 +202,9 @@ def best_match(
 ) -> PastRequest | None:
     """Return the request with the same input that was sent closest to the attempt; None without one.
 
-    Within the attempt all are equally close, and the newest is taken: an older one with the same input more likely
-    belongs to a caller who knows its id. If the attempt's end is unknown, the first after its beginning is taken.
+    Within the attempt all are equally close, and the newest is returned, because an older one with the same input
+    more likely belongs to a caller who knows its id. If the attempt's end is unknown, the first one after its
+    beginning is returned.
     """
     same = [
         item
@@ -211,10 +215,10 @@ def best_match(
 
 
 def is_enough(lost: LostSubmit, match: PastRequest | None, window: Window, *, by_sending: bool) -> bool:
-    """Whether the search can stop before `window`, the next one.
+    """Return whether the search can stop before `window`, the next one.
 
-    It can if a match is close enough, or if fal filters by the time of sending and the lost request can't have been
-    sent in that window.
+    It can if a match is close enough, or if fal filters by the time of submission and the lost request can't have
+    been sent in that window.
     """
     last = lost.started_at if lost.ended_at is None else lost.ended_at
     is_later = window.start >= last + MARGIN

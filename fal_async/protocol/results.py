@@ -1,4 +1,4 @@
-"""The answer of the result URL: an output, an error, or a status in place of either (protocol 4.4)."""
+"""The response of the result URL: an output, an error, or a status instead of both (protocol 4.4)."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def build_result(
     from_ledger: bool = False,
     cost: Decimal | None = None,
 ) -> Result[Any, Any]:
-    """Return a result of decoded `data`, as `output_type` if one is given.
+    """Return a result with decoded `data`, or with an `output_type` built from it.
 
     Raises ResponseDecodeError if the data does not fit `output_type`.
     """
@@ -109,17 +109,17 @@ def build_result(
     )
 
 
-# Answers of the result URL.
+# Responses of the result URL.
 
 
 def check_result(response: HttpResponse, request_id: str) -> None:
-    """Raise a FalError if the response is not the model's: cut JSON, a gateway's page, or a status."""
+    """Raise a FalError if the response is not the model's: incomplete JSON, a gateway's page, or a status."""
     check_from_fal(response)
     decoded = _document_of(response)
     word = _status_in_place_of_result(response, decoded, request_id)
     if word is not None:
         raise ApiError(
-            f"fal answered with a status instead of the result: {word}",
+            f"fal sent a status instead of the result: {word}",
             status=response.status,
             headers=response.headers,
             body=decoded,
@@ -129,7 +129,10 @@ def check_result(response: HttpResponse, request_id: str) -> None:
 
 
 def _document_of(response: HttpResponse) -> Any:
-    """Return a body that may be a status, else None. Raise ResponseDecodeError if declared JSON is not JSON."""
+    """Return the decoded body if it may be a status, else None.
+
+    Raises ResponseDecodeError if a body that is declared as JSON is not JSON.
+    """
     if response.status == 202 and not response.body.strip():
         return None
     if is_json(content_type(response.headers)):
@@ -144,16 +147,16 @@ def _document_of(response: HttpResponse) -> Any:
 
 
 def _status_in_place_of_result(response: HttpResponse, document: Any, request_id: str) -> str | None:
-    """Return the word of a status; None for an output, even one that looks like a status."""
+    """Return the status word if the body is a status; None for an output, even one that looks like a status."""
     accepted = response.status == 202
     if accepted and not response.body.strip():
         return "202 with an empty body"
     if not isinstance(document, dict) or not document.keys() <= _OF_A_STATUS:
         return None
     word = document.get("status")
-    if accepted:  # a model's own 202 contains an output
+    if accepted:  # if the model itself responds with 202, the body is an output with other fields
         return word if isinstance(word, str) else "202 without output"
-    # A model may output its own status, or that of another job: only one about this request counts.
+    # The output of a model may be a status of something else, so the status must be about this request.
     if not isinstance(word, str) or not _is_about(document, request_id):
         return None
     known = word in UNFINISHED or failed_status(document, request_id) is not None
@@ -168,7 +171,7 @@ def _is_about(document: Mapping[str, Any], request_id: str) -> bool:
 
 
 def is_not_yet(error: ApiError) -> bool:
-    """Whether the result is only late. For requests that are known to be complete and successful."""
+    """Return whether the result of a completed, successful request is only not available yet."""
     if error.status < 300 or error.status == 425:
         return error.status == 425 or error.retryable
     if error.status not in (400, 409) or not isinstance(error.body, dict):
@@ -180,20 +183,21 @@ def is_not_yet(error: ApiError) -> bool:
 
 
 def result_error(error: ApiError, completed: Completed | None, *, existed: bool = True) -> FalError:
-    """Return the exception for an error answer of the result URL: the model's error, or cancelled, or gone.
+    """Return the exception for an error response of the result URL: failed, cancelled or expired.
 
-    `existed`: fal is known to have taken the request, so a 404 does not mean a wrong id.
+    `completed`: the final status, if it is known. `existed`: whether fal is known to have accepted the request, so
+    that a 404 does not mean a wrong id.
     """
     if error.status < 300 and (completed is None or completed.error is None):
-        # A status was sent in place of the result, and says more than was known before.
+        # fal sent a status instead of the result, which may have an error that the known status lacks.
         completed = failed_status(error.body, error.request_id or "") or completed
     kind = error.error_type or (completed.error_type if completed else None)
-    # Without the header a gateway sent it, which uses 499 for a connection that its client closed.
+    # Without the header, the 499 is from a gateway, which uses it for a connection that its client closed.
     of_fal = kind is None and REQUEST_ID in error.headers
     was_cancelled = error.status == CANCELLED_STATUS and (of_fal or kind in CANCELLED_TYPES)
     if was_cancelled or (completed is not None and completed.error_type in CANCELLED_TYPES):
         return RequestCancelledError(
-            "the request was cancelled on the server",
+            "the request was cancelled on fal",
             request_id=error.request_id,
             endpoint_id=error.endpoint_id,
         )
@@ -219,7 +223,7 @@ def _is_gone(error: NotFoundError, completed: Completed | None) -> bool:
 
 
 def vanished(error: NotFoundError, *, existed: bool) -> NotFoundError:
-    """Return the error for a request that the queue no longer knows, or not under this endpoint and id."""
+    """Return the error for a 404 of the queue. `existed`: whether fal is known to have accepted the request."""
     return _unknown(error, existed=existed) if is_unknown_request(error.body) else error
 
 
@@ -243,12 +247,12 @@ def _unknown(error: NotFoundError, *, existed: bool) -> NotFoundError:
 
 
 def is_unknown_request(body: Any) -> bool:
-    """Whether this is the queue's own answer for a request that it does not know (protocol 9.3)."""
+    """Return whether the body is the queue's own response for a request that it does not know (protocol 9.3)."""
     return isinstance(body, dict) and body.get("status") == "NOT_FOUND"
 
 
 def _is_models_error(error: ApiError) -> bool:
-    """Whether the body is the model's own error."""
+    """Return whether the body is the model's own error."""
     if error.status < 300:  # a status in place of the result
         return False
     return isinstance(error.body, dict) and not is_unknown_request(error.body) and bool(error.body)

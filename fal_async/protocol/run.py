@@ -24,7 +24,7 @@ def run_request(
 ) -> HttpRequest:
     """Return the request of a direct call.
 
-    The body is the model's input itself; with GET and DELETE the input becomes the query (protocol 3).
+    The body is the model's input itself. With GET and DELETE the input is sent as the query (protocol 3).
     """
     if method not in METHODS:
         raise ConfigurationError(f"method={method!r}: expected one of {', '.join(METHODS)}")
@@ -52,11 +52,11 @@ def _query(value: Any) -> str:
 def parse_run(
     response: HttpResponse, endpoint: EndpointId, output_type: Any, files: Files | None = None
 ) -> Result[Any]:
-    """Parse the response of a direct call. Raises as `parse_result`, but never marked as retryable."""
+    """Parse the response of a direct call. Raises the same errors as `parse_result`, with `retryable=False`."""
     ref = RequestRef(endpoint_id=endpoint.full, request_id=response.request_id)
     try:
         check_from_fal(response)
         return parse_result(response, output_type, ref, attempts={"run": response.attempts}, files=files)
     except ResponseDecodeError as error:
-        error.about(ref).retryable = False  # the model most likely ran, so a second run may be billed again
+        error.about(ref).retryable = False  # the model probably ran, so a second call may be billed again
         raise

@@ -1,7 +1,7 @@
-"""Server-sent events, bytes in, events out: WHATWG HTML 9.2.6, "interpreting an event stream".
+"""The decoder of server-sent events: WHATWG HTML 9.2.6, "interpreting an event stream".
 
 Streams (protocol 5.1) and status streams (protocol 4.3) both use this format. The decoder does not wait, read a
-clock or parse JSON; it takes the bytes of one body in pieces of any size.
+clock or parse JSON. It accepts the bytes of one body in pieces of any size.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class ServerSentEvent:
 
 
 class SSEDecoder:
-    """Decodes one event stream, fed in pieces of any size. An event is complete with its closing blank line.
+    """Decodes one event stream, given in pieces of any size. An event is complete with its closing blank line.
 
     Args:
-        max_event_size: most bytes of one event (and of any one line) that are buffered; default 64 MiB.
+        max_event_size: maximum size of one event, and of any one line, in bytes; default 64 MiB.
 
     Attributes:
         last_event_id: the newest id that a blank line has confirmed; "" without one.
@@ -65,8 +65,10 @@ class SSEDecoder:
         self.retry: int | None = None
         self._max_size = max_event_size
         self._too_large = False
-        self._begun = False  # whether the place of a byte order mark has passed
-        self._skip_lf = False  # the last piece ended in CR, so an LF now belongs to the same line end
+        self._begun = False  # whether the bytes are read that may be a byte order mark
+        self._skip_lf = (
+            False  # whether the last piece ended in CR, so that an LF now belongs to the same line end
+        )
         self._line = bytearray()  # an unfinished line; a bytearray grows without copying
         self._data: list[bytes] = []
         self._size = 0  # bytes of the lines in _data
@@ -76,9 +78,9 @@ class SSEDecoder:
 
     @property
     def incomplete(self) -> bool:
-        """Whether part of an event is buffered. If so at the end of the body, the stream was cut off.
+        """Whether part of an event is buffered. If it is True at the end of the body, the stream was cut off.
 
-        Such a rest is never returned: "once the end of the file is reached, any pending data must be discarded".
+        Such a part is never returned: "once the end of the file is reached, any pending data must be discarded".
         """
         pending = self._line or self._data or self._event or self._id != self.last_event_id
         return bool(pending) or self._too_large
@@ -96,7 +98,7 @@ class SSEDecoder:
         ]
 
     def feed_light(self, chunk: bytes) -> list[str | ServerSentEvent]:
-        """As `feed`, but return events that have only data as a str: half the work for most streams."""
+        """Do the same as `feed`, but return an event that has only data as a str, which is twice as fast."""
         events: list[str | ServerSentEvent] = []
         if not self._too_large:
             chunk = self._with_plain_line_ends(chunk if self._begun else self._past_bom(chunk))
@@ -106,7 +108,7 @@ class SSEDecoder:
         return events
 
     def _take_blocks(self, chunk: bytes, events: list[str | ServerSentEvent]) -> None:
-        """Take whole events of one data line, as nearly all are, in a few operations; others line by line."""
+        """Decode complete events of one data line, as nearly all are, together, and others line by line."""
         if self.incomplete or self._event_retry is not None:
             end = chunk.find(b"\n\n") + 2
             self._take(self._split(chunk if end == 1 else chunk[:end]), events)
@@ -168,24 +170,24 @@ class SSEDecoder:
             elif self._size + len(line) > limit:
                 self._too_large = True
                 return
-            elif line.startswith(b"data: "):  # nearly every line: saves the call below
+            elif line.startswith(b"data: "):  # nearly every line, so that the call below is seldom needed
                 data.append(line[6:])
                 self._size += len(line)
             else:
                 self._take_field(line)
-        # Unfinished lines count as finished ones, so that chunking doesn't decide what is too large. Bytes that
-        # may still be a byte order mark don't count.
+        # An unfinished line counts as well, so that the limit does not depend on the pieces. Bytes that may be a
+        # byte order mark don't count.
         self._too_large = self._begun and self._size + len(self._line) > limit
 
     def _event_of_data(self) -> ServerSentEvent:
-        # Decoded only now, because a character may be split between chunks, but never between lines.
+        # Decoded only now, because a character may be split between two pieces, but not between two lines.
         data = b"\n".join(self._data).decode("utf-8", "replace")
         return ServerSentEvent(
             data=data, event=self._event or "message", id=self._id, retry=self._event_retry
         )
 
     def _begin_event(self) -> None:
-        # Only the id outlives its event. A blank line confirms it even if the event has no data.
+        # Only the id is kept for later events. A blank line confirms it even if the event has no data.
         self.last_event_id = self._id
         self._data.clear()
         self._size = 0

@@ -21,27 +21,32 @@ from fal_async.protocol.sse import ServerSentEvent
 EVENT_STREAM = "text/event-stream"
 DEFAULT_IDLE_TIMEOUT = 300.0
 KEPT = 1024 * 1024
-"""Most characters of events that are kept for an error's `received`."""
+"""Maximum number of characters of events that are kept for an error's `received`."""
 _WORDS = ("detail", "message", "error", "msg")
 _DONE = "[DONE]"
-"""Some models send this at the end, as OpenAI's API does; others only end."""
+"""The data of the last event of some models, as of OpenAI's API. Other models only close the response."""
 MARKS = frozenset({"", _DONE})
-"""Data that is not a value."""
+"""The data of events that are not values."""
 raw_decode: Callable[[str], tuple[Any, int]] = json.JSONDecoder().raw_decode
-"""Returns a value and where it ends: `json.loads` without its two searches for white space."""
+"""Returns a value and the index after it. It is `json.loads` without the two searches for white space."""
 
 
 class BodyKind(enum.Enum):
+    """The kind of a stream's body."""
+
     EVENTS = "events"
+    """Server-sent events."""
     JSON = "json"
-    """The endpoint answers in one piece: a stream of one value."""
+    """One JSON value, from an endpoint that responds in one piece: a stream of one value."""
     CHUNKS = "chunks"
-    """Anything else: the body's bytes, as they arrive."""
+    """Any other type: the stream yields the bytes as they arrive."""
     PAGE = "page"
-    """HTML: from a gateway, not from a model."""
+    """An HTML page, from a gateway and not from a model."""
 
 
 class Meaning(enum.Enum):
+    """The meaning of an event."""
+
     VALUE = "value"
     SKIP = "skip"
     END = "end"
@@ -61,7 +66,7 @@ def stream_request(settings: Settings, endpoint: EndpointId, input: Any, options
 
 
 def check_idle_timeout(seconds: float | None) -> float:
-    """Return the idle timeout, the default for None. Raise ConfigurationError unless it is a positive number."""
+    """Return the idle timeout in seconds, 300 for None. Raise ConfigurationError unless it is a positive number."""
     if seconds is None:
         return DEFAULT_IDLE_TIMEOUT
     if seconds != math.inf:  # infinity switches the timeout off
@@ -80,9 +85,9 @@ def body_kind(headers: dict[str, str]) -> BodyKind:
 
 
 def meaning_of(event: ServerSentEvent | str) -> Meaning:
-    """Return the meaning of an event; a str is the data of an event that has nothing else.
+    """Return the meaning of an event. A str is the data of an event that has no other fields.
 
-    Named events are values like any other, except `error`.
+    Events with a name are values, except those named `error`.
     """
     data = event
     if isinstance(event, ServerSentEvent):
@@ -99,9 +104,9 @@ def is_workflow(endpoint_id: str | None) -> bool:
 
 
 def is_failed_step(event: Any) -> bool:
-    """Whether a workflow's event reports a failed step, after which no event follows (protocol 15.2).
+    """Return whether a workflow's event reports a failed step, after which no event follows (protocol 15.2).
 
-    Only for workflows: other models may send such events as values.
+    It must be called only for workflows, because other models may send such events as values.
     """
     return isinstance(event, dict) and event.get("type") == "error"
 
@@ -114,7 +119,7 @@ def error_detail(data: str | bytes) -> Any:
 
 
 def error_message(detail: Any) -> str:
-    """Return the message of an error event: one of fal's body shapes (protocol 9), an `error`, or plain text."""
+    """Return the message of an error event: one of fal's error bodies (protocol 9), an `error`, or plain text."""
     while not isinstance(detail, str):
         if isinstance(detail, list) and detail:
             detail = detail[0]
@@ -126,23 +131,23 @@ def error_message(detail: Any) -> str:
 
 
 class Kept:
-    """The newest values of a stream, at most about a megabyte, for reporting a failure."""
+    """The last values of a stream, about a megabyte at most, for the error of a failed stream."""
 
     def __init__(self, limit: int = KEPT) -> None:
         self._limit, self._gone = limit, 0
         self._pieces: deque[str | bytes] = deque()
 
     def add(self, piece: str | bytes) -> None:
-        """Keep one more value; a str is an event's JSON. Only `trim` drops values."""
+        """Add a value; a str is the JSON of an event. Only `trim` deletes values."""
         self._pieces.append(piece)
 
     @property
     def count(self) -> int:
-        """How many values were added, including dropped ones."""
+        """The number of values that were added, including deleted ones."""
         return self._gone + len(self._pieces)
 
     def trim(self) -> None:
-        """Drop the oldest values beyond the limit. It examines every kept value, so don't call it for each one."""
+        """Delete the oldest values beyond the limit. It reads all kept values, so don't call it for each one."""
         size = sum(map(len, self._pieces))
         while size > self._limit and len(self._pieces) > 1:
             size -= len(self._pieces.popleft())

@@ -1,4 +1,4 @@
-"""From JSON to typed values: the check of `output_type` before a request is paid for, and building the output."""
+"""Building typed values from JSON: the check of `output_type` before a request is sent, and the output's values."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from fal_async.protocol.outputs.forms import (
 
 _MAX_PATHS = 20
 _MAX_WORDS = 140
-"""Most characters of an error's message, so that the path after it is not cut off."""
+"""Maximum number of characters of one problem, so that the path after it is not cut off."""
 _SUPPORTED = "expected an attrs class, a dataclass or a TypedDict with fields of these or of plain types"
 
 
 def check_output_type(into: Any) -> None:
-    """Raise ConfigurationError if the type can't be built from JSON. Called before the request is paid for."""
+    """Raise ConfigurationError if the type can't be built from JSON. Called before the request is sent."""
     if into is not None:
         try:
             _checked(into)
@@ -44,7 +44,7 @@ def _checked(into: Any) -> None:
 
 
 def _parts_of(into: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every type that `into` contains, itself first, once and with its place, such as `$.images[].url`.
+    """Yield `into` and every type that it contains, each once with its place, such as `$.images[].url`.
 
     Raises ConfigurationError for the first one that can't be built from JSON.
     """
@@ -97,7 +97,7 @@ def _is_set(into: Any) -> bool:
 
 
 def _is_hashable(into: Any) -> bool:
-    """Whether values of this type can be in a set."""
+    """Return whether values of this type can be in a set."""
     origin = get_origin(into) or into
     return getattr(ARRAYS.get(origin, OBJECTS.get(origin, origin)), "__hash__", None) is not None
 
@@ -116,9 +116,9 @@ def _advice(into: Any) -> str:
 
 
 def structure(data: Any, into: Any, *, request_id: str | None = None, endpoint_id: str | None = None) -> Any:
-    """Build an `into`, which `check_output_type` has accepted, from `data`.
+    """Build an `into` from `data`. `check_output_type` must have accepted `into`.
 
-    Raises ResponseDecodeError with readable `paths` if it does not fit. Its `__context__` holds the errors of the
+    Raises ResponseDecodeError, whose `paths` say what does not fit. Its `__context__` has the errors of the
     caller's own classes.
     """
     from cattrs import transform_error
@@ -137,7 +137,7 @@ def structure(data: Any, into: Any, *, request_id: str | None = None, endpoint_i
 
 
 def _message_of(error: BaseException, into: Any) -> str:
-    """Return the message of an error. For a missing key the exception holds only the key's name."""
+    """Return the message of an error. A KeyError would only name the missing key."""
     if isinstance(error, KeyError) and into is not None:
         return "required field missing"
     # attrs' validators add the attribute, the type and the value as further arguments after the message.

@@ -1,4 +1,7 @@
-"""Verified webhook deliveries, and the outcome that each reports (protocol 8.1)."""
+"""Verified webhook deliveries, and the outcome that each reports (protocol 8.1).
+
+Citations such as (protocol 8.1) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,9 @@ from fal_async.protocol.structure import check_output_type
 from fal_async.protocol.webhooks import SignedHeaders
 
 _CODE = re.compile(r"(?i)\W*(?:(?:invalid|unexpected) )?status(?: code)?:? ([345]\d\d)\W*")
-"""An error of only these words is fal's, and names "the invalid status code". A number within other words is from
-the model, and may be a size in pixels."""
+"""The form of fal's own errors, which have only the status code.
+
+A number in any other text is from the model, and may be a size in pixels."""
 
 
 @attrs.frozen(kw_only=True)
@@ -34,15 +38,16 @@ class WebhookEvent:
     """One verified delivery: a request has succeeded or failed (protocol 8.1).
 
     Attributes:
-        request_id: the id that submit returned. Deliveries are also deduplicated by it.
-        gateway_request_id: id of the platform's last attempt, which differs from `request_id` after a retry; None
-            if fal did not send it.
+        request_id: the id that submit returned. fal may deliver an event twice: ignore a second one with this id.
+        gateway_request_id: the id of the platform's last attempt, which differs from `request_id` after a retry;
+            None if fal did not send it.
         status: "OK" or "ERROR".
-        payload: the model's output; for "ERROR" its error body; None if fal left it out.
-        error: what went wrong, for "ERROR"; else None.
-        payload_error: why fal left the payload out; None if it did not. Fetch it with `fal.queue.result(...)`.
-        user_id: the user, from the signed headers.
-        timestamp: when the delivery was signed, from the signed headers, in Unix seconds.
+        payload: the model's output, or its error body if `status` is "ERROR"; None if fal did not include it.
+        error: fal's description of the failure; None if `status` is "OK".
+        payload_error: the reason why fal did not include the payload, or None. Fetch it with
+            `fal.queue.result(...)`.
+        user_id: the id of fal's user, from the signed headers.
+        timestamp: when the delivery was signed, in Unix seconds, from the signed headers.
         raw: the whole decoded body.
     """
 
@@ -63,20 +68,21 @@ class WebhookEvent:
 
     @property
     def completed(self) -> Completed:
-        """The status that a poll would return, without the fields that a delivery lacks (logs and metrics)."""
+        """The status that a poll would return, but without logs and metrics, which a delivery does not have."""
         error = None if self.ok else self.error or f"completed with status {self.status}"
         return Completed(request_id=self.request_id, error=error, raw=self.raw)
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether the request succeeded but fal left its output out. Fetch it with `fal.queue.result(...)`."""
+        """Whether the request succeeded but the delivery has no output. Fetch it with `fal.queue.result(...)`."""
         return self.ok and self.payload is None and self.payload_error is not None
 
     @property
     def lacks_headers(self) -> bool:
-        """Whether the headers of the result's response would say more about this failure: for a 429 or a 5xx.
+        """Whether the failure is a 429 or a 5xx, so that `fal.queue.result(...)` raises a more precise error.
 
-        They say whether a retry may help, and whether the caller's own start timeout passed (protocol 3.2).
+        Its response has headers that say whether a retry may help, and whether the caller's own start timeout
+        passed (protocol 3.2).
         """
         code = None if self.ok else _code_of(self.error, self.payload)
         return code is not None and (code == 429 or code >= 500)
@@ -84,13 +90,13 @@ class WebhookEvent:
     def result(self, endpoint_id: str | None = None, *, output_type: type[T] | None = None) -> Result[T, str]:
         """Return the same `Result` as `fal.queue.result`, or raise the same error.
 
-        The result lacks what a delivery does not carry: response headers (so `billable_units`), logs and metrics.
-        For a failure with `lacks_headers`, `fal.queue.result` may say more: here, a StartTimeoutError is a
-        ServerError. Errors have `retryable=False`, because the delivery does not change.
+        A delivery has no response headers (so `billable_units` is None), no logs and no metrics. If `lacks_headers`
+        is True, the error may be less precise than that of `fal.queue.result`: a StartTimeoutError is a ServerError
+        here. Errors have `retryable=False`, because the delivery does not change.
 
         Args:
-            endpoint_id: put into errors only; None (the default) leaves it out.
-            output_type: the type to build from the output; None (the default) keeps plain JSON values.
+            endpoint_id: the endpoint, which only errors have. None (default): they have none.
+            output_type: the type to build from the output. None (default): plain JSON values.
 
         Returns:
             The result, without logs and headers.
@@ -99,7 +105,7 @@ class WebhookEvent:
             RequestFailedError: the request failed, and the delivery does not show an HTTP status.
             ApiError: the request failed with an HTTP status; the subclass depends on it (protocol 9).
             RequestCancelledError: the request was cancelled.
-            ResponseDecodeError: fal left the output out (`payload_error`), or it does not fit `output_type`.
+            ResponseDecodeError: the delivery has no output (see `payload_error`), or it does not fit `output_type`.
             ConfigurationError: `output_type` can't be built from JSON.
         """
         check_output_type(output_type)
@@ -107,7 +113,7 @@ class WebhookEvent:
             raise self._failure(endpoint_id)
         if self.is_incomplete:
             raise ResponseDecodeError(
-                "fal left the payload out of the webhook: fetch the result with fal.queue.result(...)",
+                "the webhook has no payload: fetch the result with fal.queue.result(...)",
                 request_id=self.request_id,
                 endpoint_id=endpoint_id,
             )
@@ -127,7 +133,7 @@ class WebhookEvent:
             ref=RequestRef(endpoint_id=endpoint_id, request_id=self.request_id),
         )
         body = b"" if self.payload is None else json.dumps(self.payload).encode()
-        # The header marks the error as fal's, not a gateway's, which the signature proves.
+        # The header marks the error as fal's, and not a gateway's. The signature has proved that.
         headers = {"content-type": "application/json", "x-fal-request-id": self.request_id}
         error = error_of(request, HttpResponse(status=code, headers=headers, body=body))
         error.retryable = False

@@ -1,7 +1,7 @@
 """Checks of webhook deliveries: the signed headers, the key set, the signature, the sender (protocol 8).
 
-The cheapest checks come first: headers, clock, then one hash of the body and one signature check per key. The
-body is not parsed before its signature is verified.
+The fastest checks come first: headers, clock, then one hash of the body and one signature check per key. The body
+is not parsed before its signature is verified.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ KEPT_SECONDS = 24 * 3600.0
 REFRESH_SECONDS = 12 * 3600.0
 """Seconds after which a key set is renewed, so that the key host may be down for half a day without harm."""
 PAUSE_SECONDS = 60.0
-"""Seconds between two fetches that were not forced: anyone can send an unknown signature."""
+"""Seconds between two fetches of the key set because of an unknown signature, which anyone can send."""
 MAX_KEYS = 32
-"""Most keys that are used, because each costs one signature check per forged delivery."""
+"""The maximum number of keys that are used: a forged delivery takes one signature check for each key."""
 KEY_SET_PATH = "/.well-known/jwks.json"
 META_PATH = "/meta"
 
@@ -52,10 +52,11 @@ class HeaderItems(Protocol):
 
 
 HeaderFields = HeaderItems | Iterable[tuple[str | bytes, str | bytes]]
-"""A mapping, or pairs as in ASGI, which also show repeated headers. A mapping's values may be lists of str, as
-gateways pass them, and None for a missing header."""
+"""A mapping, or pairs of name and value as in ASGI, which also show repeated headers.
+
+A mapping's values may be lists of str, as some gateways pass them, and None for a missing header."""
 SignatureCheck = Callable[[bytes, bytes, bytes], bool]
-"""`(public key, signature, message)`: whether the Ed25519 signature holds."""
+"""`(public key, signature, message)`: returns whether the Ed25519 signature is valid."""
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -101,7 +102,7 @@ def _pairs(headers: Any) -> Iterable[tuple[Any, Any]]:
     try:
         pairs = headers.items() if callable(getattr(headers, "items", None)) else headers
         return [(name, value) for name, value in pairs]
-    except Exception:  # any exception of an object that is neither
+    except Exception:  # `headers` may be any object, which may raise anything
         raise ConfigurationError(
             f"headers is of type {type(headers).__name__}: expected a mapping, or pairs of names and values"
         ) from None
@@ -120,20 +121,20 @@ def check_time(signed: SignedHeaders, now: float, tolerance: float = TOLERANCE) 
 def message_of(signed: SignedHeaders, body: bytes) -> bytes:
     """Return the signed message: four lines, no final line feed, the body as its SHA-256 in hex (protocol 8.3)."""
     digest = hashlib.sha256(body).hexdigest()
-    # "surrogatepass" prevents an exception: no valid signature exists for such text.
+    # "surrogatepass" prevents an exception. No valid signature exists for text with lone surrogates.
     lines = (signed.request_id, signed.user_id, str(signed.timestamp), digest)
     return "\n".join(lines).encode("utf-8", "surrogatepass")
 
 
 def is_signed(message: bytes, signature: bytes, keys: Sequence[bytes], check: SignatureCheck) -> bool:
-    """Whether one of the keys made the signature: "try every key" (protocol 8.3)."""
+    """Return whether one of the keys made the signature: "try every key" (protocol 8.3)."""
     return any(check(key, signature, message) for key in keys)
 
 
 def parse_key_set(body: bytes) -> tuple[bytes, ...]:
     """Return the Ed25519 keys of a JWKS, 32 bytes each. Other entries are ignored.
 
-    Raises ResponseDecodeError if it is not a key set or has no such key: then a cached set is better.
+    Raises ResponseDecodeError if it is not a key set or has no such key, so that a cached set is used instead.
     """
     document = _decoded(body, "the key set")
     entries = document.get("keys")
@@ -147,7 +148,7 @@ def parse_key_set(body: bytes) -> tuple[bytes, ...]:
 def _public_key(entry: Any) -> bytes | None:
     if not isinstance(entry, dict) or (entry.get("kty"), entry.get("crv")) != ("OKP", "Ed25519"):
         return None
-    # The key is declared to be for another purpose.
+    # Otherwise the key is declared to be for another purpose.
     if entry.get("use", "sig") != "sig" or entry.get("alg", "EdDSA") not in ("EdDSA", "Ed25519"):
         return None
     text = entry.get("x")
@@ -160,19 +161,19 @@ def _public_key(entry: Any) -> bytes | None:
 
 
 class Refresh(enum.Enum):
-    """What to do before cached values are used."""
+    """Whether new values must be fetched before cached ones are used."""
 
     NO = "no"
     WANTED = "wanted"
-    """Fetch new values; if that fails, the cached ones are still valid."""
+    """Fetch new values. If that fails, the cached values are still valid."""
     NEEDED = "needed"
-    """Fetch new values; if that fails, there are none to use."""
+    """Fetch new values. If that fails, no valid values exist."""
 
 
 def refresh_of(fetched_at: float | None, tried_at: float | None, now: float) -> Refresh:
-    """Return what to do before a cached key set is used. Times are seconds of one clock; None means never.
+    """Return whether a new key set must be fetched before the cached one is used.
 
-    If the clock was set back, the cache counts as expired.
+    Times are seconds of one clock; None means never. If the clock was set back, the cache counts as expired.
     """
     if fetched_at is None or not 0 <= now - fetched_at < KEPT_SECONDS:
         return Refresh.NEEDED
@@ -182,7 +183,7 @@ def refresh_of(fetched_at: float | None, tried_at: float | None, now: float) -> 
 
 
 def may_try_again(tried_at: float | None, now: float) -> bool:
-    """Whether a minute has passed since the last fetch that a signature by an unknown key caused."""
+    """Return whether a minute has passed since the last fetch that a signature by an unknown key caused."""
     return tried_at is None or not 0 <= now - tried_at < PAUSE_SECONDS
 
 
@@ -204,7 +205,7 @@ def parse_sender_ranges(body: bytes) -> tuple[Network, ...]:
 
 
 def is_sender(address: str, ranges: Iterable[Network]) -> bool:
-    """Whether fal delivers from this address. An IPv4 address may be in its IPv6 form."""
+    """Return whether fal sends deliveries from this address. An IPv4 address may be in its IPv6 form."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

@@ -125,8 +125,8 @@ FAILED = ["FAILED", "failed", "ERROR", "TIMED_OUT"]
         ({"error": {"message": "out of memory"}}, "out of memory"),
         ({"detail": "out of memory"}, "out of memory"),
         ({"message": "out of memory"}, "out of memory"),
-        ({"detail": [{"msg": "too wide"}]}, "the request ended as"),
-        ({}, "the request ended as"),
+        ({"detail": [{"msg": "too wide"}]}, "the request has the status"),
+        ({}, "the request has the status"),
     ],
 )
 def test_a_status_word_for_failed_ends_the_request_with_its_message(

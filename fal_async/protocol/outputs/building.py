@@ -1,8 +1,8 @@
-"""How each form of type is built from JSON.
+"""Building each form of type from JSON.
 
-cattrs builds the records, distinguishes unions of them, and reports where something did not fit. The rest is built
-here, because cattrs would call `str`, `list` or `dict` on any value: null would become "None", and a string a list
-of its characters.
+cattrs builds records, distinguishes the members of unions of them, and reports the places that do not fit. The
+other forms are built here, because cattrs would call `str`, `list` or `dict` on any value: null would become
+"None", and a string a list of its characters.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _object(into: Any) -> Build:
 
 
 def _each(make: Build, items: Iterable[tuple[str | int, Any]], into: Any) -> list[Any]:
-    """Build all items. Those that do not fit are reported together, with their indexes, as cattrs reports them."""
+    """Build all items. Errors of several items are raised together, with the indexes, in the form of cattrs."""
     from cattrs.errors import IterableValidationError, IterableValidationNote
 
     built, errors = [], []
@@ -140,7 +140,7 @@ def _record(into: Any) -> Build:
 
 
 def _typed_dict(into: Any) -> Build:
-    # Not built by cattrs: with annotations that are strings, it treats a NotRequired key as required.
+    # Not built by cattrs, which treats a NotRequired key as required if the annotations are strings.
     from cattrs.errors import AttributeValidationNote, ClassValidationError
 
     fields, required = {name: _inner(inner) for name, inner in fields_of(into).items()}, required_keys(into)

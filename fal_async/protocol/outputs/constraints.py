@@ -20,7 +20,7 @@ _CHECKS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
 
 
 def check_constraints(value: Any, metadata: Iterable[Any]) -> None:
-    """Raise ValueError if `value` breaks a constraint. Other metadata is documentation and is ignored."""
+    """Raise ValueError if `value` breaks a constraint in `metadata`. Metadata of other kinds is ignored."""
     for constraint in _each(metadata):
         for name, (words, holds) in _CHECKS.items():
             limit = getattr(constraint, name, None)
@@ -33,7 +33,7 @@ def check_constraints(value: Any, metadata: Iterable[Any]) -> None:
 
 
 def _keeps(value: Any, limit: Any, holds: Callable[[Any, Any], Any]) -> bool:
-    """Whether a value keeps a limit. In `Annotated[int | None, Ge(0)]` the limit does not apply to None."""
+    """Return whether a value keeps a limit. In `Annotated[int | None, Ge(0)]` the limit does not apply to None."""
     try:
         return bool(holds(value, limit))
     except TypeError:

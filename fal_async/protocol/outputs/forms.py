@@ -1,4 +1,4 @@
-"""The types that `output_type` accepts: their forms, their parts, and the JSON that they are built from."""
+"""The types that `output_type` accepts: their forms, their parts, and the kinds of JSON they are built from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fal_async.errors import one_line
 Form = Literal[
     "any", "null", "plain", "text", "choice", "array", "tuple", "object", "record", "union", "wrapper", "none"
 ]
-"""The kind of a type. "none": it can't be built from JSON."""
+"""The form of a type, which decides how it is built. "none": it can't be built from JSON."""
 
 ARRAYS: Mapping[Any, Callable[[list[Any]], Any]] = {
     **dict.fromkeys(
@@ -34,13 +34,13 @@ ARRAYS: Mapping[Any, Callable[[list[Any]], Any]] = {
     tuple: tuple,
     collections.deque: collections.deque,
 }
-"""How a JSON array is converted, by the requested type."""
+"""For each requested type, the function that converts a JSON array to it."""
 
 OBJECTS: Mapping[Any, Callable[[dict[Any, Any]], Any]] = {
     **dict.fromkeys((dict, abc.Mapping, abc.MutableMapping), dict),
     collections.OrderedDict: collections.OrderedDict,
 }
-"""How a JSON object is converted, by the requested type, if that is not a record."""
+"""For each requested type that is not a record, the function that converts a JSON object to it."""
 
 TEXTS: Mapping[Any, Callable[[str], Any]] = {
     datetime: datetime.fromisoformat,
@@ -48,7 +48,7 @@ TEXTS: Mapping[Any, Callable[[str], Any]] = {
     UUID: UUID,
     Path: Path,
 }
-"""Types that JSON writes as strings, and how each is read."""
+"""Types that are strings in JSON, and the function that reads each."""
 
 _NOTHING = type(None)
 _KINDS: Mapping[Any, str] = {
@@ -131,7 +131,7 @@ def is_named_tuple(into: Any) -> bool:
 
 
 def is_fixed(into: Any) -> bool:
-    """Whether a tuple type has a fixed length. `tuple[()]` has (0); a bare `tuple` has not."""
+    """Return whether a tuple type has a fixed length, as `tuple[()]` has (0), but a bare `tuple` has not."""
     args = get_args(into)
     return args[-1] is not Ellipsis if args else get_origin(into) is tuple and into is not typing.Tuple  # noqa: UP006
 
@@ -150,7 +150,7 @@ def choices(into: Any) -> tuple[Any, ...]:
 
 
 def plain_choice(option: Any) -> Any:
-    """Return how JSON writes a choice."""
+    """Return the JSON value of a choice."""
     return option.value if isinstance(option, enum.Enum) else option
 
 
@@ -182,7 +182,7 @@ def _kinds_of_choice(into: Any) -> frozenset[str]:
 
 
 def fields_of(into: Any) -> dict[str, Any]:
-    """Return the fields of a record that are built, with their types; Any if a converter makes the value."""
+    """Return the fields of a record that `__init__` accepts, with their types; Any for a field with a converter."""
     origin = get_origin(into) or into
     hints, known = typing.get_type_hints(origin, include_extras=True), _type_arguments(into)
     if typing.is_typeddict(origin):

@@ -1,4 +1,4 @@
-"""How plain types are built from JSON, without converting one kind of value to another."""
+"""Building plain types from JSON, without converting one kind of value to another."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a server-side proxy may forward, decided without I/O: its rules, the target, the headers (protocol 10)."""
+"""The decisions of a server-side proxy, without I/O: its rules, the target, the headers (protocol 10)."""

@@ -22,7 +22,7 @@ FORWARDED = frozenset(
         "x-app-fal-disable-fallback",
     }
 )
-"""Request headers that a caller may set (protocol 3.1). Billing tags are not included: the server sets them."""
+"""Request headers that a caller may set (protocol 3.1). Billing tags are not among them: the server sets them."""
 RETURNED = frozenset(
     {
         "cache-control",
@@ -38,16 +38,17 @@ RETURNED = frozenset(
         "x-fal-runner-hints",
     }
 )
-"""Response headers that a caller sees (protocol 3.2): no cookie, no location and no CDN token."""
+"""Response headers that are sent to the caller (protocol 3.2): no cookie, no location and no CDN token."""
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 
 def target_values(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
+    """Return the values of all target headers."""
     return [value.decode("latin-1") for name, value in headers if _name(name) == TARGET_HEADER]
 
 
 def forwarded_headers(headers: Iterable[tuple[bytes, bytes]], rules: ProxyRules) -> dict[str, str]:
-    """Return the headers to forward, by lower-case name. Raise Refusal if one is repeated or malformed."""
+    """Return the headers to forward, with names in lower case. Raise Refusal if one is repeated or malformed."""
     passed: dict[str, str] = {}
     for name, value in headers:
         key = _name(name)
@@ -61,17 +62,17 @@ def forwarded_headers(headers: Iterable[tuple[bytes, bytes]], rules: ProxyRules)
 
 
 def returned_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the response headers that go to the caller. `headers`: names in lower case."""
+    """Return the response headers that are sent to the caller. `headers`: with names in lower case."""
     return {name: value for name, value in headers.items() if name in RETURNED}
 
 
 def check_length(headers: Sequence[tuple[bytes, bytes]], rules: ProxyRules) -> int | None:
-    """Return the declared length; None for a chunked body. Raise Refusal if it is malformed or too large."""
+    """Return the declared length in bytes; None for a chunked body. Raise Refusal if it is invalid or too large."""
     values = [value for name, value in headers if _name(name) == "content-length"]
     if not values:
         return None
     if any(_name(name) == "transfer-encoding" for name, _ in headers):
-        # The forwarded length must be the one by which the body was read (RFC 9112, 6.3).
+        # fal must read the same body as the proxy, which depends on one of the two (RFC 9112, 6.3).
         raise Refusal(400, "the request has both content-length and transfer-encoding")
     if len(values) > 1 or not re.fullmatch(rb"[0-9]{1,18}", values[0]):
         raise Refusal(400, "the content-length is malformed")

@@ -1,4 +1,4 @@
-"""What a server-side proxy may forward: routes, an allow-list of endpoints, limits (protocol 10)."""
+"""The rules of a server-side proxy: routes, an allow-list of endpoints, limits (protocol 10)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fal_async.protocol.endpoint import NAMESPACES
 
 TARGET_HEADER = "x-fal-target-url"
 DEFAULT_MAX_PROXIED_BODY = 32 * 1024 * 1024
-"""Most bytes of a request's body, as in fal's own proxy (protocol 13)."""
+"""Maximum size of a request's body in bytes, as in fal's own proxy (protocol 13)."""
 _NEVER_FORWARDED = frozenset(
     {
         TARGET_HEADER,
@@ -35,7 +35,7 @@ _NEVER_FORWARDED = frozenset(
 
 
 class ProxyRoute(enum.StrEnum):
-    """What a target asks for. The last four must be allowed explicitly: each gives a browser more than a result."""
+    """The purpose of a target. The last four must be allowed explicitly, because they give more than a result."""
 
     RUN = "run"
     SUBMIT = "submit"
@@ -48,16 +48,19 @@ class ProxyRoute(enum.StrEnum):
     TOKENS = "tokens"
     """Short-lived realtime tokens, only for apps that a pattern names: `me/poet`, not `me/*`."""
     CDN_TOKEN = "cdn_token"
-    """A token with which any kind of file can be stored."""
+    """CDN tokens, with which any kind of file can be stored."""
     WEBHOOK = "webhook"
-    """`fal_webhook` on a submit: fal then calls a URL of the browser's choice."""
+    """`fal_webhook` in a submit, so that fal calls a URL that the browser chooses."""
 
 
 ON_REQUEST = frozenset({ProxyRoute.MULTIPART, ProxyRoute.TOKENS, ProxyRoute.CDN_TOKEN, ProxyRoute.WEBHOOK})
 
 
 class Refusal(Exception):
-    """Raised if a request is not forwarded. `status`: for HTTP. `reason`: contains nothing of the request."""
+    """Raised if a request is not forwarded.
+
+    `status`: the HTTP status of the response. `reason`: its text, which contains no part of the request.
+    """
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -68,13 +71,17 @@ class Refusal(Exception):
 # The allow-list of endpoints.
 
 _NAMED_INSIDE = ("execute", "workflows/execute")
-"""Endpoints that run any models, which the body names (protocol 3.5, 15.1)."""
+"""Endpoints that run the models which their body names (protocol 3.5, 15.1)."""
 _PATTERN_SEGMENT = re.compile(r"[A-Za-z0-9_.*-]+")
 
 
 @attrs.frozen
 class EndpointPattern:
-    """`fal-ai/flux/dev`, `fal-ai/*` (one segment), `fal-ai/flux/**` (that app and all below), `**` (all)."""
+    """A pattern of endpoint ids.
+
+    `fal-ai/flux/dev` is one endpoint, `*` is any one segment (`fal-ai/*`), `/**` at the end is an app with all of
+    its paths (`fal-ai/flux/**`), and `**` alone is every endpoint.
+    """
 
     text: str
     _whole: re.Pattern[str] = attrs.field(init=False, repr=False, eq=False)
@@ -95,19 +102,20 @@ class EndpointPattern:
         object.__setattr__(self, "_alias", None if "*" in head[-1] else head[-1])
 
     def allows(self, endpoint_id: str) -> bool:
-        # The stream or realtime path of an endpoint is allowed with it (protocol 2).
+        """Return whether an endpoint is allowed."""
+        # An endpoint's stream and realtime paths are allowed if the endpoint is (protocol 2).
         plain = re.sub(r"/(stream|realtime)$", "", endpoint_id)
         for name in _NAMED_INSIDE:
-            if f"{plain}/".startswith(f"{name}/"):  # only the wildcard for all includes these
+            if f"{plain}/".startswith(f"{name}/"):  # of the wildcards only `**` includes these
                 return self.text in ("**", name)
         return bool(self._whole.fullmatch(endpoint_id) or self._whole.fullmatch(plain))
 
     def allows_app(self, app_id: str) -> bool:
-        """Whether operations on one request are allowed. They name the app without the sub-path (protocol 2)."""
+        """Return whether operations on a request are allowed. Their URLs name only the app (protocol 2)."""
         return bool(self._app.fullmatch(app_id))
 
     def allows_alias(self, alias: str) -> bool:
-        """Whether realtime tokens, which name the app without its owner (protocol 6.2), are allowed.
+        """Return whether realtime tokens for an app are allowed. They name it without its owner (protocol 6.2).
 
         A wildcard would match the apps of every owner, so the pattern must name the app. `**` allows all.
         """
@@ -152,12 +160,12 @@ def _routes(names: Iterable[str]) -> frozenset[ProxyRoute]:
 
 @attrs.frozen(kw_only=True)
 class ProxyRules:
-    """What a proxy may forward.
+    """The rules by which a proxy forwards requests.
 
     Attributes:
         endpoints: patterns of endpoint ids (see `EndpointPattern`).
         allow: further routes, any of "multipart", "tokens", "cdn_token", "webhook"; default none.
-        max_body: most bytes of a request body; default 32 MiB.
+        max_body: maximum size of a request body in bytes; default 32 MiB.
         headers: further request headers to forward, such as one that your own app reads; default none.
     """
 

@@ -1,8 +1,8 @@
-"""Where a proxied request may go (protocol 10). Stricter than fal's own proxy, on purpose.
+"""The target URL of a proxied request: parsing and checking it (protocol 10). It is stricter than fal's own proxy.
 
-The target is parsed by a grammar of only what fal's clients send: https, an exact host, plain path segments. A
-target that does not match is refused, never repaired. One that matches is rebuilt from its parts, so that no two
-parsers can read it differently.
+The grammar has only the URLs that fal's clients send: https, an exact host, plain path segments. A target that does
+not match is refused, never repaired. A target that matches is built again from its parts, so that fal can't read
+another URL than the one that was checked.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _QUERIES: Mapping[ProxyRoute, frozenset[str]] = {
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """A parsed target. `query` is encoded anew, without its question mark."""
+    """A parsed target. `query` was encoded again, and has no question mark."""
 
     route: ProxyRoute
     method: str
@@ -69,7 +69,7 @@ class Target:
     path: str
     query: str = attrs.field(default="", repr=False)
     endpoint_id: str | None = None
-    """The whole id, or only the app for operations on one request; None for storage and tokens."""
+    """The whole endpoint id, or only the app for operations on a request; None for storage and tokens."""
     request_id: str | None = None
 
     def url(self, hosts: Hosts) -> str:
@@ -77,7 +77,7 @@ class Target:
 
 
 def find_target(method: str, values: list[str], rules: ProxyRules) -> Target:
-    """Return the target that `values`, the target headers, name. Raise Refusal (400, 403 or 405) otherwise."""
+    """Return the target. `values`: the target headers. Raise Refusal (400, 403 or 405) if it is not allowed."""
     if len(values) != 1:
         raise Refusal(400, f"expected exactly one {TARGET_HEADER} header")
     found = _TARGET.fullmatch(values[0]) if len(values[0]) <= _MAX_TARGET else None
@@ -177,7 +177,7 @@ def _checked_query(target: Target, query: str, rules: ProxyRules) -> str:
     if target.service == "rest":
         allowed = dict(pairs) == _REST_PATHS[target.path.strip("/")][1] and len(pairs) < 2
     elif target.route is ProxyRoute.RUN:
-        # The model's own parameters are allowed; those that the gateway reads are not (protocol 1.2, 3.1).
+        # The model's own parameters are allowed, but not those that fal's gateway reads (protocol 1.2, 3.1).
         allowed = not any(name.strip().lower().startswith("fal_") for name, _ in pairs)
     else:
         allowed = {name for name, _ in pairs} <= _QUERIES.get(target.route, frozenset())
@@ -187,18 +187,18 @@ def _checked_query(target: Target, query: str, rules: ProxyRules) -> str:
     return urlencode(pairs)
 
 
-# Tokens: the body says how long they live, and for which apps a realtime token is (protocol 6.2, 7.1).
+# Tokens. The body has their lifetime, and the apps that a realtime token is for (protocol 6.2, 7.1).
 
 _LIFETIME: Mapping[str, str] = {"/tokens/": "token_expiration", "/tokens/realtime": "duration"}
-"""The lifetime field that each path reads. Without it fal would decide how long the token lives."""
+"""For each path, the field with the lifetime. Without the field, fal would choose the lifetime."""
 
 
 def checked_token_body(body: bytes, target: Target, rules: ProxyRules) -> bytes:
-    """Return the body of a token request, encoded anew.
+    """Return the body of a token request, encoded again.
 
-    A CDN token may live for up to an hour, which is the default here: fal's own default is days.
-
-    Raises Refusal if an app is not allowed, or a realtime token has no lifetime or one of more than 300 s.
+    The lifetime of a CDN token is at most an hour, which is also the default here; fal's own default is days.
+    Raises Refusal if an app is not allowed, if a lifetime is too long, or if a realtime token (at most 300 s) has
+    none.
     """
     try:
         wanted = json.loads(body or b"{}")
@@ -212,7 +212,7 @@ def checked_token_body(body: bytes, target: Target, rules: ProxyRules) -> bytes:
     else:
         _check_apps(wanted.get("allowed_apps"), rules)
         _check_lifetime(wanted, _LIFETIME[target.path], MAX_TOKEN_SECONDS, "allowed_apps")
-    # Encoded anew, so that fal and this check read the same value of a repeated field.
+    # Encoded again, so that fal reads the checked value of a repeated field.
     return json.dumps(wanted, separators=(",", ":")).encode()
 
 

@@ -18,7 +18,7 @@ from fal_async.protocol.storage.uploads import json_object, text_field
 from fal_async.storage_settings import StorageSettings
 
 MAX_SIGNED = 604_800
-"""Most seconds for which a signed URL is valid: 7 days (protocol 7.4)."""
+"""Maximum seconds for which a signed URL is valid: 7 days (protocol 7.4)."""
 
 
 def sign_request(hosts: Hosts, url: str, expires_in: int) -> HttpRequest:
@@ -51,8 +51,8 @@ def get_defaults_request(hosts: Hosts) -> HttpRequest:
 def set_defaults_request(hosts: Hosts, settings: StorageSettings) -> HttpRequest:
     """Return the request that sets the account's defaults.
 
-    "never" is sent as null, which asks for no expiry explicitly. A setting that is None is not sent; fal's API
-    description says that fal then clears it (protocol 7.4).
+    "never" is sent as null, which explicitly asks for no expiry. A setting that is None is not sent, and fal's API
+    description says that fal clears it then (protocol 7.4).
     """
     check_kind("settings", settings, kind=StorageSettings)
     wire = settings.to_wire()

@@ -1,4 +1,4 @@
-"""Names of downloaded files, and whether a file's content is of the expected type."""
+"""Names of downloaded files, and the check that a file's content is of the expected type."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _MAY_BE_A_PAGE = frozenset({*_PAGES, "text/plain", OCTETS})
 
 @attrs.frozen(kw_only=True)
 class Arrived:
-    """What is known about a downloaded file: the headers of its response and its first bytes."""
+    """A downloaded file: its URL, the headers of its response, and its first bytes."""
 
     url: str
     headers: Mapping[str, str]
     head: bytes
     said: OutputFile | None = None
-    """What the model's output says about it."""
+    """The file in the model's output; None without one."""
 
 
 def disposition_name(header: str) -> str:
@@ -53,9 +53,9 @@ def disposition_name(header: str) -> str:
 
 
 def download_name(arrived: Arrived) -> str:
-    """Return a safe file name: the output's, else the header's, else the end of the URL.
+    """Return a safe file name: the one in the output, else in the header, else the last part of the URL's path.
 
-    A name without an ending gets that of the content. A wrong ending of an image is corrected.
+    A name without a suffix gets that of the content. A wrong suffix of an image is corrected.
     """
     suggested = arrived.said.file_name if arrived.said else None
     said = disposition_name(arrived.headers.get("content-disposition", ""))
@@ -73,7 +73,10 @@ def _end_of(url: str) -> str:
 
 
 def _ending_of(arrived: Arrived) -> str:
-    """Return the ending for the content. An image's first bytes decide; otherwise the server's headers do first."""
+    """Return the suffix for the content, such as `.png`; "" if its type is unknown.
+
+    The type of an image is found by its first bytes, other types by the server's headers, if they have one.
+    """
     seen = content_type_by_content(arrived.head) or ""
     declared = (arrived.said.content_type if arrived.said else None) or ""
     kinds = [arrived.headers.get("content-type", ""), declared, seen]
@@ -84,7 +87,8 @@ def _ending_of(arrived: Arrived) -> str:
 def check_is_no_page(arrived: Arrived, name: str | None = None) -> None:
     """Raise DownloadError if HTML (an error or login page), JSON or XML arrived for a file of another type.
 
-    The expected type is that of the output, or of an ending: that of `name`, of the output's name, of the URL.
+    The expected type is that in the output, or that of a suffix: of `name`, of the name in the output, or of the
+    URL.
     """
     said = arrived.said
     types = [said.content_type if said else None]
@@ -109,7 +113,7 @@ def _page_instead_of(expected: str, arrived: Arrived) -> str | None:
     if not expected.startswith(("image/", "video/", "audio/")) or expected.endswith("xml"):
         return None
     if says.endswith("xml") and begins.startswith((b"<?xml", b"<error")):
-        return "XML"  # errors of object stores are XML
+        return "XML"  # object stores send their errors as XML
     return "JSON" if says.endswith("json") and begins.startswith((b"{", b"[")) else None
 
 
@@ -177,7 +181,7 @@ def _literal(name: object) -> str:
 
 
 def final_name(template: str, number: int, arrived: Arrived) -> str:
-    """Return a safe file name from a template. Without an ending it gets that of the file."""
+    """Return a safe file name from a template. `number`: the file's position. A missing suffix is added."""
     given = download_name(arrived)
     stem = given.rpartition(".")[0] if has_ending(given) else given
     ending = given[len(stem) :]

@@ -1,4 +1,4 @@
-"""How a download begins, is resumed after a break, and ends (RFC 9110, 13.1.5, 14). Pure."""
+"""The requests and responses of a download, which can be resumed (RFC 9110, 13.1.5, 14). Pure."""
 
 from __future__ import annotations
 
@@ -24,18 +24,21 @@ class Progress:
     """The state of a download."""
 
     offset: int = 0
-    """Bytes already on disk."""
+    """The number of bytes on disk."""
     total: int | None = None
+    """The size of the file in bytes; None if it is unknown."""
     etag: str | None = None
+    """The ETag header of the response; None without one."""
     modified: str | None = None
-    """Last-Modified."""
+    """The Last-Modified header of the response; None without one."""
     validator: str | None = None
-    """The one of the two that `If-Range` accepts. None: nothing could show that a rest belongs to the bytes on
-    disk, so the whole file is requested."""
+    """`etag` or `modified`, whichever can be sent as `If-Range`.
+
+    None: the server can't confirm that the file is unchanged, so the whole file is requested again."""
 
 
 def check_url(url: str) -> str:
-    """Return the URL as it is sent: spaces, umlauts and the like are percent-encoded.
+    """Return the URL with characters such as spaces and umlauts percent-encoded.
 
     Raises ConfigurationError unless it is an http, https or data URL.
     """
@@ -76,7 +79,7 @@ def _shown(url: object) -> str:
 
 
 def download_request(url: str, progress: Progress, authorization: str | None = None) -> HttpRequest:
-    """Return the request of a download, without the key.
+    """Return the HTTP request of a download, without the fal key.
 
     File URLs are public, signed, or need a CDN token (protocol 7.4). `Accept-Encoding: identity` makes lengths and
     offsets those of the file.
@@ -97,10 +100,10 @@ def _asks_for_the_rest(progress: Progress) -> bool:
 
 
 def begin(url: str, status: int, headers: Mapping[str, str], before: Progress) -> Progress | None:
-    """Return the state in which a response's body begins; `offset` 0 after a break means the whole file again.
+    """Return the state before the first byte of a response's body. `offset` is 0 if the body is the whole file.
 
-    None: the part is not certainly the rest of the bytes on disk, so the whole file must be requested.
-    Raises DownloadError for a part that was not requested, and for a response that is not a file.
+    None: it is not certain that the body continues the bytes on disk, so the whole file must be requested. Raises
+    DownloadError for a part that was not requested, and for a response that is not a file.
     """
     if status == 206 and _asks_for_the_rest(before):
         return _go_on(headers, before)
@@ -108,20 +111,20 @@ def begin(url: str, status: int, headers: Mapping[str, str], before: Progress) -
     if status == 206 and not (found and _is_all(found)):
         raise DownloadError(f"{host_of(url)} sent a part of a file although the whole file was requested")
     if status not in _WHOLE:
-        raise DownloadError(f"{host_of(url)} answered {status}: expected 200 with a file")
+        raise DownloadError(f"{host_of(url)} responded with {status}: expected 200 with a file")
     length = headers.get("content-length", "")
     plain = _is_plain(headers)
     return Progress(
         total=int(length) if plain and re.fullmatch(r"\d{1,18}", length) else None,
         etag=headers.get("etag"),
         modified=headers.get("last-modified"),
-        # If the body is compressed against our request, offsets in the file are not offsets in the body.
+        # If the body is compressed, contrary to the request, offsets in the body are not offsets in the file.
         validator=_validator_of(headers) if plain else None,
     )
 
 
 def _go_on(headers: Mapping[str, str], before: Progress) -> Progress | None:
-    """Return the state of a resumed download; None unless every sign in both responses says it is the same file."""
+    """Return the state of a resumed download; None if any header suggests that the file has changed."""
     found = _RANGE.fullmatch(headers.get("content-range", "").strip())
     if not found or not _is_plain(headers):
         return None
@@ -139,7 +142,7 @@ def _is_plain(headers: Mapping[str, str]) -> bool:
 
 
 def _is_same(headers: Mapping[str, str], before: Progress, *, surely: bool) -> bool:
-    """Whether no validator differs. `surely`: the one sent as `If-Range` must also be present."""
+    """Return whether no validator differs. `surely`: whether the one sent as `If-Range` must also be present."""
     said = headers.get("etag"), headers.get("last-modified")
     differs = any(
         new and old and new != old for new, old in zip(said, (before.etag, before.modified), strict=True)
@@ -164,14 +167,14 @@ def _is_before(date: str | None, other: str | None) -> bool:
 
 
 def is_complete(progress: Progress) -> bool:
-    """Whether the whole file has arrived, as far as its length is known."""
+    """Return whether the whole file has arrived; True if its size is unknown."""
     return progress.total is None or progress.offset == progress.total
 
 
 def nothing_is_left(status: int, headers: Mapping[str, str], progress: Progress) -> bool:
-    """Whether the server says that no rest is left (RFC 9110, 15.5.17), so the file is complete.
+    """Return whether the server says that the file has no more bytes (RFC 9110, 15.5.17), so that it is complete.
 
-    Happens if a connection breaks after the last byte of a body of unknown length, but before its end.
+    This happens if a body of unknown length breaks after its last byte, but before its end was marked.
     """
     ends_here = headers.get("content-range", "").strip() == f"bytes */{progress.offset}"
     return (
@@ -183,5 +186,5 @@ def nothing_is_left(status: int, headers: Mapping[str, str], progress: Progress)
 
 
 def is_unmet_range(status: int, progress: Progress) -> bool:
-    """Whether the server says that the requested rest does not exist (any more)."""
+    """Return whether the server says that it does not have the requested part of the file."""
     return status == 416 and _asks_for_the_rest(progress)

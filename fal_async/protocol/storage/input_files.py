@@ -1,4 +1,4 @@
-"""Files in a model's input: finding them, and replacing them with URLs.
+"""Files in a model's input: finding them, and replacing them by URLs.
 
 `Storage.transform_input` of `storage/client.py` uploads them, for every call with files in its input.
 """
@@ -19,7 +19,7 @@ from fal_async.records import is_record
 
 Path = tuple[str | int, ...]
 """The place of a value in an input: a str is a key of a mapping, an int an index of a list."""
-# Tuples created once: creating a union in each call would cost as much as the check.
+# Tuples created once, because creating a union type takes as long as the check that uses it.
 _SCALARS, _SEQUENCES = (str, int, float), (list, tuple)
 
 
@@ -33,8 +33,8 @@ class File:
 
     Attributes:
         data: a path, bytes, a binary file object, an async iterable of bytes, or a Pillow image.
-        content_type: such as "image/png"; None (the default) derives it from the name or the content.
-        file_name: such as "cat.png"; None (the default) uses that of the path or the file object.
+        content_type: such as "image/png". None (default): derived from the name or the content.
+        file_name: such as "cat.png". None (default): the name of the path or of the file object.
 
     Raises:
         ConfigurationError: `content_type` or `file_name` is invalid.
@@ -48,12 +48,12 @@ class File:
 
 
 def is_image(value: Any) -> bool:
-    """Whether it is a Pillow image, without importing Pillow."""
+    """Return whether it is a Pillow image, without importing Pillow."""
     return any(kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(value).__mro__)
 
 
 def is_path(value: Any) -> bool:
-    """Whether it is an `os.PathLike` (pathlib, anyio, a directory entry, ...). A str does not count."""
+    """Return whether it is an `os.PathLike` (pathlib, anyio, a directory entry, ...). A str is not a path here."""
     return hasattr(type(value), "__fspath__")
 
 
@@ -62,14 +62,15 @@ def is_file_object(value: Any) -> bool:
 
 
 def is_file(value: Any) -> bool:
-    """Whether a value in an input is to be uploaded. A str stays a str, even if it names a file."""
+    """Return whether a value in an input must be uploaded. A str is never uploaded, even if it names a file."""
     return isinstance(value, File) or is_path(value) or is_image(value) or is_file_object(value)
 
 
 def find_files(value: Any) -> list[Any]:
-    """Return every file anywhere in `value`, in order, repeated ones too. Raise ConfigurationError for bare bytes.
+    """Return every file anywhere in `value`, in the order of the input; a file that occurs twice is there twice.
 
-    The list is empty if `value` can't be traversed: then it can't be encoded either, and the encoder says why.
+    Raises ConfigurationError for plain bytes. The list is empty if `value` can't be traversed, because encoding it
+    then raises an error that says why.
     """
     found: list[Any] = []
 
@@ -87,7 +88,7 @@ def find_files(value: Any) -> list[Any]:
 
 
 def files_to_send(value: Any) -> list[Any]:
-    """As `find_files`, for an input about to be sent: also check that JSON can represent it, before any upload."""
+    """Return the same as `find_files`, and check that JSON can represent the input, before any file is uploaded."""
     found = find_files(value)
     if found:
         encode_json(replace_files(value, lambda _: ""))
@@ -97,14 +98,14 @@ def files_to_send(value: Any) -> list[Any]:
 def replace_files(value: Any, url_of: Callable[[Any], str]) -> Any:
     """Return `value` with each file replaced by its URL.
 
-    `value` is not modified; parts without files are not copied. A record (attrs, dataclass, pydantic, ...) with a
-    file in it becomes a dict, because its own fields may not accept a str.
+    `value` is not modified, and parts without files are not copied. A record (attrs, dataclass, pydantic, ...) with
+    a file in it becomes a dict, because its own fields may not accept a str.
     """
     return _replaced(value, lambda file, _: url_of(file), (), ())
 
 
 def places_of(value: Any) -> tuple[Any, list[Path]]:
-    """Return `value` with None in place of each file, and the files' places, in the order of `find_files`.
+    """Return `value` with None instead of each file, and the places of the files, in the order of `find_files`.
 
     A value that can't be traversed is returned unchanged, without places.
     """

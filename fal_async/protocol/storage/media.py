@@ -14,7 +14,8 @@ from fal_async.errors import ConfigurationError
 OCTETS = "application/octet-stream"
 """The default content type of fal's own clients (protocol 7.5)."""
 
-# Our own table: the standard library's depends on the machine, and lacks webp before Python 3.13.
+# The table of the standard library is not used, because it depends on the machine, and lacks webp before Python
+# 3.13.
 _BY_SUFFIX: Mapping[str, str] = {
     "png": "image/png",
     "jpg": "image/jpeg",
@@ -79,13 +80,13 @@ _SIGNATURES = (
     (b"\x1f\x8b", "application/gzip"),
 )
 _UNSURE = ("image/bmp", "audio/mpeg")
-"""Recognised by only two or three bytes, with which a text may begin, too."""
+"""Types that are recognised by only two or three bytes, with which a text may begin as well."""
 _FAMILIES = (
     ("video/mp4", "video/quicktime", "audio/mp4"),
     ("video/webm", "video/x-matroska"),
     ("image/heic", "image/avif"),
 )
-"""Types that share a container format: the name identifies them better than the first bytes."""
+"""Types with the same container format, which the name distinguishes better than the first bytes."""
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
 _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"), "image/heic"),
@@ -93,14 +94,14 @@ _BRANDS = {
     b"qt  ": "video/quicktime",
 }
 HEAD = 32
-"""How many bytes from the beginning of a file `guess_content_type` needs."""
+"""The number of bytes from the beginning of a file that `guess_content_type` needs."""
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;[\x20-\x7e]*)?", re.ASCII)
 
 
 def guess_content_type(name: str | None, head: bytes) -> str:
-    """Return the content type by the name's ending, unless the first bytes clearly show another type.
+    """Return the content type of the name's suffix, unless the first bytes clearly show another type.
 
-    Without a known ending the first bytes decide; if these are unknown, too, it is `application/octet-stream`.
+    Without a known suffix the first bytes decide. If they are unknown as well, it is `application/octet-stream`.
     """
     by_name, by_content = content_type_by_name(name or ""), content_type_by_content(head)
     if by_name is None or by_content is None:
@@ -145,7 +146,7 @@ _NOT_IN_HEADER = re.compile(r"[^A-Za-z0-9._ ()+=@-]+")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _ENDING = re.compile(r"(?ai)[^.]\.(?=\w*[a-z])[a-z0-9]{1,16}$")
 MAX_NAME = 200
-"""Most bytes of a name in UTF-8: file systems allow 255, and a number may be added to the name."""
+"""Maximum length of a name in bytes of UTF-8. File systems allow 255, and a number may be added to the name."""
 
 
 def plain_name(name: str) -> str:
@@ -157,8 +158,8 @@ def plain_name(name: str) -> str:
 def header_name(name: str) -> str:
     """Return a name in ASCII for `X-Fal-File-Name`, which "holds the plain name" (protocol 7.5).
 
-    Accents are removed, and characters without an ASCII form become `_`. The name is not percent-encoded: a server
-    that uses the header as it is would put it into the file's URL, where `%` means something else.
+    Accents are removed, and characters without an ASCII form become `_`. The name is not percent-encoded, because a
+    server may put it unchanged into the file's URL, where `%` means something else.
     """
     folded = unicodedata.normalize("NFKD", plain_name(name))
     ascii_only = "".join(c for c in folded if not unicodedata.combining(c))
@@ -170,7 +171,7 @@ def header_name(name: str) -> str:
 
 
 def local_name(name: str) -> str:
-    """Return a server's name as a file name that is safe on any system; never a path."""
+    """Return a name from a server as a file name that is safe on any system, and never a path."""
     safe = _AT_THE_ENDS.sub("", _NOT_LOCAL.sub("_", plain_name(name)))
     if _RESERVED.fullmatch(safe):
         safe = f"_{safe}"
@@ -178,7 +179,7 @@ def local_name(name: str) -> str:
 
 
 def has_ending(name: str) -> bool:
-    """Whether a name has an ending such as `.png` or `.7z`. A number alone is taken for a version."""
+    """Return whether a name has a suffix such as `.png` or `.7z`. A number alone counts as a version."""
     return _ENDING.search(name) is not None
 
 
@@ -191,7 +192,7 @@ def numbered(name: str, number: int) -> str:
 
 
 def _shortened(name: str) -> str:
-    """Cut a name to `MAX_NAME` bytes, keeping its ending."""
+    """Cut a name to `MAX_NAME` bytes, and keep its suffix."""
     if len(name.encode("utf-8", "replace")) <= MAX_NAME:
         return name
     stem, dot, suffix = name.rpartition(".")

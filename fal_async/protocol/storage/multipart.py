@@ -12,17 +12,17 @@ from fal_async.errors import ConfigurationError
 
 MiB = 1024 * 1024
 MULTIPART_ABOVE = 100 * MiB
-"""Larger files are uploaded in parts (protocol 7.2, the Python client's number)."""
+"""Files of more bytes are uploaded in parts; the limit of fal's Python client (protocol 7.2)."""
 PART_SIZE = 10 * MiB
 MAX_PARTS = 10_000
-"""Most parts of one file in object stores of this kind (field-notes A6.2)."""
+"""Maximum number of parts of one file in object stores of this kind."""
 PARALLEL = 8
-"""Parts uploaded at a time. fal's Python client uses 10, its JavaScript client 1 (protocol 7.2)."""
+"""Number of parts uploaded at a time. fal's Python client uses 10, its JavaScript client 1 (protocol 7.2)."""
 
 
 @attrs.frozen(kw_only=True)
 class PartPlan:
-    """Parts are numbered from 1; all but the last have `part_size` bytes."""
+    """The parts of a file. They are numbered from 1, and all but the last have `part_size` bytes."""
 
     size: int
     part_size: int
@@ -55,11 +55,12 @@ class SentPart:
 
 @attrs.frozen(kw_only=True)
 class MultipartTarget:
-    """Where the parts are sent (protocol 7.1 B, C).
+    """The URLs of a multipart upload (protocol 7.1 B, C).
 
     Attributes:
-        upload_url: `/{n}` and `/complete` are inserted into it, between path and query.
-        presigned: the URL itself grants access, and no Authorization header is sent.
+        file_url: the URL of the stored file.
+        upload_url: the URL into which `/{n}` and `/complete` are inserted, between path and query.
+        presigned: whether the URL itself grants access, so that no Authorization header is sent.
     """
 
     file_url: str
@@ -81,10 +82,10 @@ class UploadRecord:
     file_name: str
     lifecycle: str | None = None
     parts: dict[int, SentPart] = attrs.field(factory=dict, repr=False)
-    """By number. The only field that changes: it grows as parts arrive."""
+    """The parts that arrived, by number. This dict is the only thing in the record that changes."""
 
     def fits(self, size: int, content_type: str, file_name: str, lifecycle: str | None) -> bool:
-        """Whether the record may be of this file. Its content is compared later, by digests."""
+        """Return whether the record may belong to this file. The content is compared later, by digests."""
         wanted = (size, content_type, file_name, lifecycle)
         return wanted == (self.plan.size, self.content_type, self.file_name, self.lifecycle)
 
@@ -104,7 +105,7 @@ class UploadRecord:
         )
 
     def to_json(self) -> str:
-        """Return JSON lines: the upload, then each part. A part is added by appending a line."""
+        """Return JSON lines: the upload, then each part. To add a part, a line is appended."""
         return self.first_line() + "".join(part_line(part) for part in self.parts.values())
 
 
@@ -117,7 +118,7 @@ def _line(document: Mapping[str, Any]) -> str:
 
 
 def parse_record(text: str | bytes) -> UploadRecord | None:
-    """Parse a record; None for an empty text. Lines that are cut off, as after a crash, are ignored.
+    """Parse a record; return None for an empty text. Lines that are incomplete, as after a crash, are ignored.
 
     Raises ConfigurationError if it is not such a record.
     """
@@ -166,21 +167,23 @@ def _part(line: str | bytes, plan: PartPlan) -> SentPart | None:
 
 @attrs.define(eq=False)
 class UploadState:
-    """The progress of a large upload, for resuming it: `upload(file, resume=state)` keeps it up to date.
+    """The progress of a large upload, for resuming it. `upload(file, resume=state)` updates it after each part.
 
-    Store `to_json()` anywhere (it is secret, because it may contain a presigned URL), and resume with
-    `UploadState.from_json(text)`. The state is empty before the first part and again after the last.
+    Store the text of `to_json()` where you like, but as a secret, because it may contain a presigned URL. To
+    resume, pass `UploadState.from_json(text)`. The state is empty before the first part and again after the last
+    one.
 
     Attributes:
-        record: the parts that arrived; None (the default) without an upload in progress.
-        on_change: called with this state after each part that arrived; None (the default) for no callback.
+        record: the parts that arrived. None (default): no upload is in progress.
+        on_change: a function that is called with this state after each part that arrived. None (default): no
+            function.
     """
 
     record: UploadRecord | None = None
     on_change: Callable[[UploadState], None] | None = attrs.field(default=None, repr=False)
 
     def to_json(self) -> str:
-        """Return the state as text, for `from_json`; "" if it is empty. Keep it secret."""
+        """Return the state as text for `from_json`; "" if it is empty. The text may contain a secret URL."""
         return "" if self.record is None else self.record.to_json()
 
     @classmethod
@@ -188,7 +191,7 @@ class UploadState:
         """Return the state that `to_json` wrote.
 
         Args:
-            text: what `to_json` returned; "" gives an empty state.
+            text: the text that `to_json` returned. "" means an empty state.
 
         Returns:
             The state, without `on_change`.

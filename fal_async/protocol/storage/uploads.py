@@ -22,23 +22,23 @@ from fal_async.storage_settings import StorageSettings
 
 STORAGE_TYPE = "fal-cdn-v3"
 LIFECYCLE_HEADERS = ("X-Fal-Object-Lifecycle", "X-Fal-Object-Lifecycle-Preference")
-"""Sources differ on the name: "Send both" (protocol 7.4)."""
+"""Both are sent, because fal's documents and clients differ in the name (protocol 7.4)."""
 
 
 @attrs.frozen(kw_only=True)
 class FileSpec:
-    """What is known about a file before it is sent."""
+    """The properties of a file that fal gets before or with its content."""
 
     size: int
     content_type: str
     file_name: str
     lifecycle: str | None = None
-    """The text of the lifecycle headers."""
+    """The value of the lifecycle headers; None: they are not sent."""
 
 
 @attrs.frozen(kw_only=True)
 class CdnToken:
-    """Allows uploads to the CDN (protocol 7.1 C) until `good_until`, by this machine's monotonic clock."""
+    """A token for uploads to the CDN (protocol 7.1 C). `good_until`: seconds of this machine's monotonic clock."""
 
     authorization: str = attrs.field(repr=False)
     base_url: str
@@ -46,7 +46,7 @@ class CdnToken:
 
 
 def lifecycle_text(settings: StorageSettings | None) -> str | None:
-    """Return the text of the lifecycle headers; None without settings. Raise ConfigurationError for other types."""
+    """Return the lifecycle headers' value; None without settings. Raise ConfigurationError for other types."""
     check_kind("lifecycle", settings, kind=StorageSettings, or_none=True)
     return settings.header() if settings is not None and settings.to_wire() else None
 
@@ -65,7 +65,7 @@ def parse_cdn_token(response: HttpResponse, hosts: Hosts, *, now: float, monoton
     """Parse a CDN token.
 
     `expires_at` is compared with the Date header, or with `now` (Unix seconds) without one. The token is used until
-    a minute before its end, or for half of a life shorter than two minutes.
+    a minute before it expires, or for half of its lifetime if that is shorter than two minutes.
     """
     document = json_object(response)
     authorization = f"{document.get('token_type') or 'Bearer'} {text_field(document, 'token')}"
@@ -74,7 +74,7 @@ def parse_cdn_token(response: HttpResponse, hosts: Hosts, *, now: float, monoton
             "the CDN token contains characters not allowed in a header", paths=["$.token"]
         )
     expires_at = iso_seconds(document.get("expires_at"))
-    # If the time can't be read, the token is used once.
+    # If `expires_at` can't be read, the token is used once.
     life = 0.0 if expires_at is None else max(0.0, expires_at - _date(response.headers, now))
     base_url = document.get("base_url")
     at_home = isinstance(base_url, str) and is_cdn(base_url, hosts)
@@ -155,7 +155,7 @@ def parse_initiate(response: HttpResponse) -> MultipartTarget:
 
 
 def put_request(target: MultipartTarget, spec: FileSpec, body: BodyFactory) -> HttpRequest:
-    """Return the single request of route A, with "no Authorization" (protocol 7.1)."""
+    """Return the upload request of route A, which has "no Authorization" (protocol 7.1)."""
     return HttpRequest(
         operation=Operation.UPLOAD,
         harmless=True,
@@ -173,7 +173,7 @@ def put_request(target: MultipartTarget, spec: FileSpec, body: BodyFactory) -> H
 def part_request(
     target: MultipartTarget, number: int, length: int, body: BodyFactory, token: CdnToken | None
 ) -> HttpRequest:
-    """Return a part's request, with `Accept-Encoding: identity`, "else the ETag may vanish" (protocol 7.1)."""
+    """Return the request for a part. Without `Accept-Encoding: identity` "the ETag may vanish" (protocol 7.1)."""
     return HttpRequest(
         operation=Operation.UPLOAD,
         harmless=True,
@@ -228,7 +228,7 @@ def probe_request(url: str, token: CdnToken | None) -> HttpRequest:
 
 
 def is_cdn(url: str, hosts: Hosts) -> bool:
-    """Whether a URL is on the session's CDN. fal's CDN has several hosts; a gateway counts as only one."""
+    """Return whether a URL is on the session's CDN. fal's CDN has several hosts; a gateway has only its own."""
     origin, home = origin_of(url), origin_of(hosts.cdn)
     return origin is not None and (origin == home or (_is_fals_cdn(home) and _is_fals_cdn(origin)))
 
@@ -239,7 +239,7 @@ def _is_fals_cdn(origin: str | None) -> bool:
 
 
 def at_cdn(url: str, hosts: Hosts) -> str:
-    """Return a response's URL on a host that may get the token: the URL, or its path on the session's CDN."""
+    """Return a URL from a response if its host may get the token; else the same path on the session's CDN."""
     if is_cdn(url, hosts):
         return url
     try:
@@ -280,6 +280,9 @@ def text_field(document: Mapping[str, Any], name: str) -> str:
 
 
 def _date(headers: Mapping[str, str], now: float) -> float:
-    """Return the server's time. If it is within 2 s of this clock, this clock is used: the header is coarse."""
+    """Return the server's time in Unix seconds.
+
+    If it is within 2 s of this machine's, that one is returned, because the header has only whole seconds.
+    """
     date = http_seconds(headers.get("date", ""))
     return now if date is None or abs(now - date) < 2.0 else date + 1.0
