@@ -63,7 +63,7 @@ class Controls:
         """
         return self._core.keyring.add(key, nickname=nickname, concurrency=concurrency)
 
-    # What happened.
+    # Requests, jobs and uploads so far.
 
     @property
     def jobs(self) -> Mapping[str, Job]:
@@ -118,7 +118,7 @@ class Controls:
         """
         await self._core.recorder.wait_for(kind, count, timeout)
 
-    # What goes wrong.
+    # Faults, keys, tokens, webhooks and files that a test can change.
 
     @property
     def faults(self) -> FaultScript:

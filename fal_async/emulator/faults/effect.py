@@ -149,7 +149,7 @@ class Effect:
 
     # Streams and sessions.
 
-    def strikes(self, number: int) -> bool:
+    def applies_to(self, number: int) -> bool:
         """Return whether `in_stream` and `in_session` are called for a value.
 
         Args:
@@ -194,5 +194,5 @@ class InTheMiddle(Effect):
 
     events: int
 
-    def strikes(self, number: int) -> bool:
+    def applies_to(self, number: int) -> bool:
         return number == self.events

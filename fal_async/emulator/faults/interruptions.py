@@ -99,7 +99,7 @@ class Drip(Effect):
     def in_body(self, size: int) -> Iterable[Span] | None:
         return repeat(Span(1, self.seconds), size)
 
-    def strikes(self, number: int) -> bool:
+    def applies_to(self, number: int) -> bool:
         return True
 
     def in_stream(self, data: bytes) -> list[Piece]:

@@ -76,13 +76,13 @@ async def _converse(
         call.job = payloads.open_job(options)
         await _Exchange(payloads, call.job, connection).answer(message.data)
         answered += 1
-        if _struck(call, answered):
+        if _broken_by_a_fault(call, answered):
             return
 
 
-def _struck(call: Call, answered: int) -> bool:
+def _broken_by_a_fault(call: Call, answered: int) -> bool:
     """Break the connection if a fault applies after this answer, and return whether it did."""
-    if call.effect.ending is None or not call.effect.strikes(answered):
+    if call.effect.ending is None or not call.effect.applies_to(answered):
         return False
     break_off(call.request, call.effect.ending)
     return True

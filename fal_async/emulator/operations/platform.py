@@ -34,7 +34,7 @@ async def platform(core: Core, call: Call) -> Reply:
 
 
 def _now(core: Core) -> float:
-    """Return the time of the platform's clock."""
+    """Return the time of the platform API's clock, in seconds since the epoch."""
     return time.time() + core.history.clock_ahead
 
 

@@ -152,7 +152,7 @@ class Wire:
 
     async def _take(self, plain: list[Step]) -> None:
         effect = self._call.effect
-        for step in effect.in_session(plain, self._codec) if effect.strikes(self._count) else plain:
+        for step in effect.in_session(plain, self._codec) if effect.applies_to(self._count) else plain:
             if step.frame is not None and step.end != "torn":
                 await self.send(step.frame)
             if step.pause:

@@ -163,7 +163,7 @@ class Sender:
 
     async def _send(self, data: bytes) -> None:
         effect = self._call.effect
-        pieces = effect.in_stream(data) if effect.strikes(self._count) else [Piece(data)]
+        pieces = effect.in_stream(data) if effect.applies_to(self._count) else [Piece(data)]
         self._busy = True
         self._broken_off = not await send(pieces * effect.copies, self._write, self._call.request)
         self._busy = False

@@ -15,7 +15,7 @@ def delivery_body(job: Job) -> bytes:
         raise ValueError(f"request {job.request_id} is not complete: wait until it has a result to deliver")
     document: dict[str, Any] = {
         "request_id": job.request_id,
-        # The id of the last attempt, which differs after a retry by the platform (4.7, 8.1).
+        # The id of the last attempt, which is another one if fal retried the request (4.7, 8.1).
         "gateway_request_id": job.gateway_request_id,
         "status": "ERROR" if job.failed else "OK",
         **_payload(job.answer),

@@ -154,18 +154,18 @@ class MountedCall:
                 job.bill(units)
 
     @property
-    def _is_struck(self) -> bool:
+    def _has_fault(self) -> bool:
         return self._call.effect is not NO_EFFECT
 
     def _is_whole(self, response: Response) -> bool:
         """Return whether to read the answer as a whole: its length is known, or a fault of `run` needs it."""
-        return response.sized or (self._is_struck and self._call.route.kind == "run")
+        return response.sized or (self._has_fault and self._call.route.kind == "run")
 
     async def _pass_on(self, response: Response, sender: Sender) -> None:
         response.headers["X-Fal-Served-From"] = runner_of(self._job)
         await sender.begin(response.status, response.headers, binary=True)
         pieces = response.pieces()
-        if self._is_struck and response.headers.get("Content-Type", "").startswith(EVENTS):
+        if self._has_fault and response.headers.get("Content-Type", "").startswith(EVENTS):
             pieces = by_event(pieces)
         async with aclosing(pieces):  # type: ignore[type-var]
             async for piece in pieces:
