@@ -1,7 +1,7 @@
 """The seam between the callers of a keyed request (`subscribe`, `submit`, a batch) and its driver.
 
-The driver submits and follows the request in a task of the session, not in a task of a caller. So each caller can
-join and leave without affecting the others. The outcome of a request is its result or its error.
+The driver submits and follows the request in a task of the session, not in a task of a caller. So a caller can join
+or leave without affecting other callers. The outcome of a request is its result or its error.
 """
 
 from __future__ import annotations

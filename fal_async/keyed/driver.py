@@ -95,7 +95,7 @@ class KeyedDriver(Steps):
             self.want(logs=asked.following.logs)
 
     def want(self, *, logs: bool) -> None:
-        """Follow the request to its end, with logs if any caller wants them."""
+        """Follow the request until it has an outcome. `logs`: whether a caller wants log entries."""
         self.follow = True
         if logs:
             self.following.logs = True
@@ -165,7 +165,7 @@ class KeyedDriver(Steps):
         self.task.interrupt()
 
     def _stop(self, why: Reason) -> None:
-        """Interrupt the task for this reason, unless it has an outcome, or stops already.
+        """Interrupt the task for this reason, unless it has an outcome already, or is being stopped.
 
         While the outcome is being stored, the task is not interrupted, as it ends after that. A submit that may
         have been sent has `SUBMIT_GRACE` seconds to return the request id.

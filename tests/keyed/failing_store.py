@@ -1,4 +1,4 @@
-"""A store that fails on demand, in front of one that works."""
+"""A store that fails or waits on demand, and otherwise passes all calls on to a store that works."""
 
 from __future__ import annotations
 

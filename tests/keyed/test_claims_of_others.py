@@ -1,4 +1,4 @@
-"""Claims of other sessions, or of owners that are gone: what a call waits for, looks up and pays for."""
+"""Claims of other sessions, or of processes that are gone: when a call waits, looks up, or submits."""
 
 from __future__ import annotations
 

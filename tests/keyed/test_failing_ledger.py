@@ -58,7 +58,7 @@ async def test_writes_failing_after_the_submit_are_logged_with_id_and_key_and_th
     assert error.name == "fal_async"
     assert result.request_id in error.getMessage()
     assert "order-42" in error.getMessage()
-    # No new claim before a write succeeds.
+    # As long as no write succeeds, no claim is made.
     with pytest.raises(LedgerError):
         await fal.subscribe(LLM, ASK, key="b")
     assert emulator.count("submit") == 1
@@ -167,7 +167,7 @@ async def test_the_time_limit_of_a_handle_holds_if_the_ledger_does_not_respond(
     assert emulator.count("cancel") == 0
 
 
-async def test_the_end_of_pending_writes_is_logged_once_and_a_write_after_closing_is_named(
+async def test_a_working_ledger_is_logged_once_after_failures_and_so_is_a_write_lost_after_closing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     late, is_full = LateWrites(), True

@@ -49,7 +49,7 @@ async def test_the_input_is_sent_as_given_even_if_the_caller_changes_it_during_t
     assert [job.input for job in emulator.jobs.values()] == [given, given]
 
 
-async def test_drivers_and_answers_are_freed_when_their_calls_end(fal: Session) -> None:
+async def test_drivers_and_responses_are_released_as_soon_as_their_calls_return(fal: Session) -> None:
     await fal.subscribe(LLM, ASK, key="imports all modules")
     gc.collect()
     gc.disable()  # results may be large, so they must be freed without a collection

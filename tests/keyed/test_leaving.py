@@ -1,4 +1,4 @@
-"""A caller that leaves ends only its own wait; closing the session leaves requests running and resolves claims."""
+"""A caller that leaves affects no other caller; closing the session leaves requests running and resolves claims."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_only_the_last_caller_with_cancel_on_exit_cancels_the_request(
         assert emulator.count("cancel") == count
 
 
-async def test_a_request_goes_on_if_one_caller_left_without_cancel_on_exit(
+async def test_a_request_continues_if_one_caller_has_left_without_cancel_on_exit(
     fal: Session, emulator: Emulator
 ) -> None:
     gate = gate_at(emulator)

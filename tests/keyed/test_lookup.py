@@ -55,7 +55,7 @@ class Books:
         return hold
 
     async def lost(self, key: str, input: Any = ASK, *, taken: bool = True, **where: Any) -> Record:
-        """Make an entry whose submit was interrupted, after fal accepted it if `taken`."""
+        """Make an entry whose submit was interrupted. `taken`: whether fal has accepted the request before that."""
         hold = await self.claimed(key, input, **where)
         if taken:
             await self.fal.queue.submit(where.get("endpoint_id", LLM), input)
@@ -168,7 +168,7 @@ async def test_many_concurrent_callers_share_two_look_ups(books: Books) -> None:
     seen = await asyncio.gather(*(books.settle(record) for record in records))
     assert {one.settled for one in seen} == {True}
     assert {(await books.entry(record.place.key)).state for record in records} == {"submitted"}
-    # A page, and either one request per unknown row or a page with their inputs.
+    # One page is read, and the inputs of unknown rows: by one HTTP request per row, or by a page with payloads.
     assert books.emulator.count("platform") <= 22
 
 
@@ -225,7 +225,9 @@ async def test_a_look_up_finds_the_request_once_the_history_has_caught_up(books:
     assert (await books.settle(record)).settled
 
 
-async def test_a_history_of_ended_requests_shows_the_request_after_its_end(books: Books) -> None:
+async def test_a_history_that_lists_only_completed_requests_shows_the_request_when_it_is_complete(
+    books: Books,
+) -> None:
     gate = gate_at(books.emulator)
     books.emulator.history.only_ended = True
     record = await books.lost("k", {"n": 1}, endpoint_id=GATE)

@@ -28,7 +28,7 @@ async def leave(emulator: Emulator, runs: Path, *keys: str, run: str = "") -> No
             await first.queue.submit(GATE, {"key": key}, key=key, run=run)
 
 
-async def test_recover_follows_the_requests_of_an_earlier_session_to_their_end(
+async def test_recover_follows_the_requests_of_an_earlier_session_until_they_are_complete(
     emulator: Emulator, runs: Path
 ) -> None:
     gate = gate_at(emulator)

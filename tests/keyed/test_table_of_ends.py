@@ -1,4 +1,4 @@
-"""What the next call with a key does after each kind of end of the call before, end to end."""
+"""What the next call with a key does after each outcome of the call before, over HTTP."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ async def test_a_failed_request_without_an_error_body_is_not_final(
         [Fault.answer(404, on="result", body='{"message": "no route"}'), Fault.vanish(on="platform")],
     ],
 )
-async def test_an_error_that_does_not_tell_how_the_request_ended_leaves_it_to_the_next_call(
+async def test_after_an_error_that_is_not_the_outcome_the_next_call_follows_the_request(
     fal: Session, emulator: Emulator, runs: Path, faults: list[Fault]
 ) -> None:
     for fault in faults:
@@ -254,7 +254,7 @@ async def test_a_result_fetched_by_a_handle_is_stored_in_the_ledger(
     assert emulator.count("result") == 1
 
 
-async def test_fetching_a_result_before_the_end_leaves_the_request_submitted(
+async def test_fetching_a_result_before_the_request_is_complete_leaves_the_entry_submitted(
     fal: Session, emulator: Emulator, runs: Path
 ) -> None:
     gate = gate_at(emulator)
@@ -290,7 +290,7 @@ async def test_concurrent_submits_with_one_key_return_the_same_request(
     assert len(emulator.jobs) == 1
 
 
-async def test_the_handle_of_an_older_attempt_stores_the_end_of_that_attempt(
+async def test_the_handle_of_an_older_attempt_stores_the_outcome_of_that_attempt(
     fal: Session, emulator: Emulator, runs: Path
 ) -> None:
     gate = gate_at(emulator)

@@ -1,4 +1,4 @@
-"""A keyed call whose submit was interrupted: found in fal's history, reported, or submitted again."""
+"""Keyed calls whose submit was interrupted: the request is found in fal's history, reported, or submitted again."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ async def test_equal_inputs_under_several_keys_each_get_their_own_request(
     results = await asyncio.gather(
         *(fal.subscribe(LLM, ASK, key=key) for key in "abc"), return_exceptions=True
     )
-    # A look-up during another submit of the same input may leave its entry uncertain.
+    # An entry may stay uncertain if it is looked up while another call submits the same input.
     again = [await fal.subscribe(LLM, ASK, key=key) for key in "abc"]
     assert {result.request_id for result in again} == set(emulator.jobs)
     assert all(isinstance(one, Result | SubmissionUncertainError) for one in results)

@@ -358,7 +358,7 @@ async def test_forced_forget_cancels_with_the_credentials_of_the_keys_tenant(
         assert await ledger.get("a", tenant="other") is not None
 
 
-async def test_a_handle_has_ended_only_if_the_entry_ended_with_its_attempt(fal: Session) -> None:
+async def test_a_handle_has_ended_only_if_the_entry_has_the_outcome_of_its_attempt(fal: Session) -> None:
     attempts = (
         StoredRequest(n=1, request_id="id-1", outcome="done"),
         StoredRequest(n=2, request_id="id-2", outcome="failed"),

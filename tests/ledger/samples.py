@@ -1,4 +1,4 @@
-"""Sample claims and ends for the tests of ledgers and stores."""
+"""Sample claims and outcomes for the tests of ledgers and stores."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Connection(sqlite3.Connection):
 
 @attrs.frozen
 class Opened:
-    """A ledger's file as its thread uses it, without the thread."""
+    """The file of a ledger, used by the test itself and not by a thread."""
 
     path: Path
     db: Connection

@@ -162,7 +162,9 @@ async def test_a_claim_becomes_uncertain_when_its_owner_closes(ledger: Ledger, s
     assert (await ledger.summary()).uncertain == 1
 
 
-async def test_resolve_adopts_the_given_request_or_frees_the_key(ledger: Ledger, store: Store) -> None:
+async def test_resolve_stores_the_given_request_id_or_allows_a_further_claim(
+    ledger: Ledger, store: Store
+) -> None:
     for key in ("taken", "not-taken"):
         await store.uncertain(await claimed(store, key), 110.0)
     entry = await ledger.resolve("taken", request_id="request-7")
@@ -192,7 +194,9 @@ async def test_resolve_refuses_an_entry_that_is_not_uncertain_or_a_wrong_request
         await ledger.resolve("uncertain", request_id="no/id")
 
 
-async def test_forget_deletes_an_ended_entry_and_frees_its_key(ledger: Ledger, store: Store) -> None:
+async def test_forget_deletes_an_entry_with_an_outcome_and_allows_a_new_claim(
+    ledger: Ledger, store: Store
+) -> None:
     await ended(store)
     await ledger.forget("order-42")
     assert await ledger.get("order-42") is None
@@ -200,7 +204,7 @@ async def test_forget_deletes_an_ended_entry_and_frees_its_key(ledger: Ledger, s
     await claimed(store)
 
 
-async def test_forget_refuses_an_entry_that_has_not_ended(ledger: Ledger, store: Store) -> None:
+async def test_forget_refuses_an_entry_without_an_outcome(ledger: Ledger, store: Store) -> None:
     hold = await claimed(store)
     for force in (False, True):
         with pytest.raises(
@@ -345,7 +349,7 @@ async def test_open_refuses_a_keep_that_is_not_a_positive_time(tmp_path: Path, k
         await Ledger.open(tmp_path / "runs.db", keep=keep)  # type: ignore[arg-type]
 
 
-async def test_a_closed_ledger_raises_while_its_sessions_go_on(tmp_path: Path) -> None:
+async def test_a_closed_ledger_raises_but_its_sessions_still_work(tmp_path: Path) -> None:
     ledger = await Ledger.open(tmp_path / "runs.db")
     store = await ledger.new_store()
     await ledger.aclose()

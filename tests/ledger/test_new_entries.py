@@ -92,7 +92,7 @@ def test_submits_are_not_combined_if_another_entry_has_one_request_id(tables: Ta
         submitted(tables, [first, second])
 
 
-def test_the_end_of_an_unknown_request_is_written_separately(tables: Tables) -> None:
+def test_the_outcome_of_an_unknown_request_is_written_separately(tables: Tables) -> None:
     (hold,) = claimed(tables, ["a"])
     submitted(tables, [hold])
     assert END.take(tables, 7, (hold.entry, "another", done())) is None

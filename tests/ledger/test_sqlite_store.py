@@ -33,7 +33,7 @@ async def claimed(store: Store, key: str = "order-42", *, seen: int | None = Non
     return hold
 
 
-async def test_a_key_is_stored_with_each_step_from_its_claim_to_its_end(store: Store) -> None:
+async def test_a_key_is_stored_with_each_step_from_its_claim_to_its_outcome(store: Store) -> None:
     assert await store.find(place()) is None
     hold = await store.claim(new_claim(input='{"prompt": "a cat"}'))
     assert hold is not None
@@ -66,7 +66,7 @@ async def test_a_claim_with_an_outdated_version_is_refused(store: Store) -> None
     assert await store.find(place()) is None
 
 
-async def test_withdrawing_a_further_attempt_restores_the_ended_entry(store: Store) -> None:
+async def test_withdrawing_a_further_attempt_restores_the_earlier_outcome_of_the_entry(store: Store) -> None:
     hold = await claimed(store)
     await store.submitted(hold, "request-1", 101.0)
     before = await store.end(hold.entry, "request-1", failed(final=True))
@@ -95,20 +95,20 @@ async def test_withdrawing_a_claim_twice_keeps_the_claim_of_another_owner(
     await other.aclose()
 
 
-async def test_a_second_end_of_a_request_changes_nothing(store: Store) -> None:
+async def test_a_second_outcome_of_a_request_changes_nothing(store: Store) -> None:
     hold = await claimed(store)
     await store.submitted(hold, "request-1", 101.0)
     first = await store.end(hold.entry, "request-1", done())
     assert await store.end(hold.entry, "request-1", failed()) == first
 
 
-async def test_the_end_of_an_unknown_request_becomes_a_further_attempt(store: Store) -> None:
+async def test_the_outcome_of_an_unknown_request_is_stored_as_a_further_attempt(store: Store) -> None:
     hold = await claimed(store)
     record = await store.end(hold.entry, "request-9", done())
     assert (record.state, record.attempts, record.request_id) == ("done", 2, "request-9")
 
 
-async def test_an_older_attempt_ends_the_entry_if_it_succeeds_and_not_if_it_fails(
+async def test_the_outcome_of_an_older_attempt_becomes_that_of_the_entry_only_if_it_is_a_result(
     store: Store,
 ) -> None:
     for outcome, state in ((done(), "done"), (failed(), "submitted")):
@@ -148,7 +148,7 @@ async def test_cancelling_a_claim_at_any_step_leaves_no_entry(store: Store) -> N
         task.cancel()
         if not await cancelled(task):
             continue
-        await store.known([])  # waits until the earlier operations are done and delivered
+        await store.known([])  # returns after the earlier operations have set their futures
         await store.known([])
         assert await store.find(place(f"key-{steps}")) is None
 
@@ -175,7 +175,7 @@ async def cancelled(task: asyncio.Future[Hold | None]) -> bool:
 def test_a_claim_whose_event_loop_was_closed_is_withdrawn(tmp_path: Path) -> None:
     loop = asyncio.new_event_loop()
     store = loop.run_until_complete(open_store(tmp_path / "runs.db"))
-    # As before a fork: the operation does not begin until the loop is closed.
+    # The thread is paused, as before a fork: so the operation begins after the loop was closed.
     open_files().before_fork()
     task = loop.create_task(store.claim(new_claim()))
     loop.run_until_complete(asyncio.sleep(0))
@@ -197,7 +197,7 @@ async def test_a_store_garbage_collected_open_warns_and_releases_its_claims(
 ) -> None:
     forgotten = [await open_store(tmp_path / "runs.db")]
     await claimed(forgotten[0])
-    await forgotten[0].known([])  # the thread is done with the claim
+    await forgotten[0].known([])  # returns after the claim was written
     with pytest.warns(ResourceWarning, match=r"the ledger .*runs\.db was left open"):
         forgotten.clear()
     await store.known([])

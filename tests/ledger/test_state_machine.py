@@ -1,7 +1,6 @@
 """Compare the SQLite store with the model of `tests/protocol/ledger/model.py`.
 
-Keys, attempts and owners appear, die and appear again in random order. Both stores must give the same answers, and
-have the same entries.
+Keys, attempts and owners come and go at random. Both stores must return the same values, and have the same entries.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ Asked = Callable[[Store, Record | None], Coroutine[Any, Any, Any]]
 
 @attrs.frozen
 class Claimed:
-    """A claim of one process. `life` tells whether the process has died since."""
+    """A claim of one process. `life`: how often the process had died before the claim."""
 
     key: str
     hold: Hold
@@ -67,7 +66,7 @@ class Side:
 
 
 def comparable(answer: Any) -> Any:
-    """Remove what differs between the two: version numbers, owners (only one has a host) and times."""
+    """Remove what may differ between the two: version numbers, owners (only one has a host name) and times."""
     if not isinstance(answer, Record):
         return answer
     of_its_own: dict[str, Any] = {"owner": None, "claimed_at": 0.0, "submitted_at": None, "ended_at": None}
@@ -87,7 +86,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.lives = [0, 0]
 
     def both(self, by: int, key: str, ask: Asked) -> Any:
-        """Ask both sides, each with its own version of the entry, and compare the answers."""
+        """Call both stores, each with its own version of the entry, and compare what they return."""
         expected, answer = (side.answer(by, key, ask) for side in (self.model, self.real))
         assert comparable(answer) == comparable(expected)
         return answer

@@ -31,7 +31,7 @@ async def heard() -> None:
 
 
 async def one_key(store: Store, key: str, *, body: str = '{"images": []}') -> None:
-    """Write one key from the claim to the end, and print each step once it is durable."""
+    """Write one key from the claim to the outcome, and print each step when it is on disk."""
     hold = await store.claim(new_claim(key))
     assert hold is not None
     say(f"claimed {key}")
@@ -69,7 +69,7 @@ async def own(path: str) -> None:
 
 
 async def block(path: str) -> None:
-    """Hold the lock of a commit, like a program that is stopped in the middle of one."""
+    """Keep the lock of a commit, like a program that is stopped during a commit."""
     locks = RecordLocks(path + "-lock")
     assert locks.take_turn(5)
     say("ready")

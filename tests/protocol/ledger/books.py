@@ -1,4 +1,4 @@
-"""fal's side of the state machine: the requests that it took, and how each ends."""
+"""The part of fal in the state machine: the requests that it has accepted, and their outcomes."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ def test_a_call_that_waited_for_a_request_gets_its_cancellation() -> None:
 @pytest.mark.parametrize(
     "found", [failed("failed", final=True), failed("expired", final=True), failed("failed"), CANCELLED]
 )
-def test_retry_failed_submits_an_ended_entry_once_with_fresh_retries(found: Record) -> None:
+def test_retry_failed_submits_a_failed_entry_once_and_counts_its_retries_anew(found: Record) -> None:
     asked = attrs.evolve(ASKED, retries=1, retry_failed=True)
     assert decide(found, asked) == SUBMIT
     begun = asked.begun(found)
@@ -241,13 +241,13 @@ def test_refusals_of_keyed_calls_contain_advice_and_the_data_for_a_look_up() -> 
         ),
     ],
 )
-def test_the_request_id_of_an_entry_is_that_of_the_attempt_that_ended_it(
+def test_the_request_id_of_an_entry_is_that_of_the_attempt_with_its_outcome(
     found: Record, request_id: str
 ) -> None:
     assert found.request_id == request_id
 
 
-def test_a_result_whose_files_are_gone_is_submitted_again_only_once() -> None:
+def test_a_request_whose_files_are_deleted_is_submitted_again_only_once() -> None:
     gone = DONE.request_id
     asked = attrs.evolve(ASKED, renew=gone)
     assert decide(DONE, asked) == SUBMIT

@@ -1,4 +1,4 @@
-"""The table of ends: for every outcome of following a request, and of a submit."""
+"""Which responses and errors are the outcome of an attempt, and what becomes of a claim after each error."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def by_caller(error: FalError) -> FalError:
     return error
 
 
-# The outcome, and its end if the status is not known to be COMPLETED, is COMPLETED, or is COMPLETED with an error.
+# A response or error, and the stored outcome: if no status COMPLETED was seen, if one was, and if one with an error
+# was.
 TABLE: list[tuple[Any, Any, Any, Any]] = [
     (HttpResponse(status=200, headers=OF_FAL, body=b"{}"), DONE, DONE, DONE),
     (HttpResponse(status=207, headers={}, body=b""), DONE, DONE, DONE),
@@ -133,7 +134,7 @@ TABLE: list[tuple[Any, Any, Any, Any]] = [
 
 
 @pytest.mark.parametrize(("outcome", "unknown", "well", "badly"), TABLE)
-def test_each_outcome_of_following_ends_an_attempt_only_as_the_table_says(
+def test_a_response_or_error_is_the_outcome_of_an_attempt_only_if_the_table_says_so(
     outcome: Any, unknown: Any, well: Any, badly: Any
 ) -> None:
     assert outcome_of(outcome, None) == unknown
@@ -153,7 +154,7 @@ def test_a_404_is_not_an_expired_result_before_fal_can_have_expired_it(
     assert (end if isinstance(end, Open) else (end.state, end.outcome, end.final)) == becomes
 
 
-def test_no_http_status_is_a_final_end_before_the_request_is_complete() -> None:
+def test_no_http_status_is_an_outcome_before_the_request_is_complete() -> None:
     met = [row[0] for row in TABLE]
     assert set(CancelOutcome) <= {outcome for outcome in met if isinstance(outcome, CancelOutcome)}
     for status in range(300, 600):
@@ -163,7 +164,7 @@ def test_no_http_status_is_a_final_end_before_the_request_is_complete() -> None:
 
 
 @pytest.mark.parametrize("name", errors.__all__)
-def test_errors_that_are_not_in_the_table_never_end_an_attempt(name: str) -> None:
+def test_errors_that_are_not_in_the_table_are_never_the_outcome_of_an_attempt(name: str) -> None:
     kind = getattr(errors, name)
     ends = (ApiError, RequestCancelledError, RequestFailedError)
     if not (isinstance(kind, type) and issubclass(kind, FalError)) or issubclass(kind, ends):
@@ -196,7 +197,7 @@ def test_a_content_type_with_lone_surrogates_is_stored_as_valid_text() -> None:
     assert end.payload == Payload(content_type="text/plain; x=?", body=b"a")
 
 
-def test_a_failed_end_is_stored_with_its_error_and_its_billable_units() -> None:
+def test_a_failed_attempt_is_stored_with_its_error_and_its_billable_units() -> None:
     headers = {**OF_FAL, "x-fal-billable-units": "0"}
     end = end_of(api(422, ValidationError, headers=headers), completed=BADLY, at=1.0)
     assert not isinstance(end, Open)
@@ -218,7 +219,7 @@ def ring() -> BaseException:
 
 UNCERTAIN = SubmissionUncertainError("u")
 OF_SUBMIT: list[tuple[BaseException, Claim, Claim]] = [
-    # The error of the submit; what to do with the claim if nothing was sent, and if something may have been.
+    # The error of the submit; what becomes of the claim if nothing was sent, and if any byte may have been sent.
     (api(401, AuthenticationError), Claim.WITHDRAW, Claim.WITHDRAW),
     (api(403, BalanceExhaustedError), Claim.WITHDRAW, Claim.WITHDRAW),
     (api(422, ValidationError), Claim.WITHDRAW, Claim.WITHDRAW),
@@ -242,7 +243,7 @@ OF_SUBMIT: list[tuple[BaseException, Claim, Claim]] = [
 
 
 @pytest.mark.parametrize(("error", "unsent", "sent"), OF_SUBMIT)
-def test_a_claim_is_withdrawn_only_if_fal_certainly_took_nothing(
+def test_a_claim_is_withdrawn_only_if_fal_certainly_accepted_nothing(
     error: BaseException, unsent: Claim, sent: Claim
 ) -> None:
     assert claim_after(error, sent=False) is unsent

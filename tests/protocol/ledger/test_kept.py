@@ -200,7 +200,7 @@ def test_a_replayed_error_is_a_new_one_each_time() -> None:
 
 
 @pytest.mark.parametrize("state", ["done", "failed", "cancelled"])
-def test_replaying_an_end_that_is_no_longer_stored_raises_result_expired(state: State) -> None:
+def test_replaying_an_outcome_that_is_no_longer_stored_raises_result_expired(state: State) -> None:
     for kept in (record(state, None), record(state, None, expired=True)):
         with pytest.raises(ResultExpiredError, match="no longer keeps"):
             replayed(kept)

@@ -1,4 +1,4 @@
-"""Uncertain claims and fal's history: which are found, which fal certainly lacks, and which stay open."""
+"""Uncertain claims and fal's history: which requests are found, do certainly not exist, or stay unknown."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_merged_windows_cover_the_same_times_and_do_not_overlap(spans: list[tupl
 
 @st.composite
 def outcomes(draw: st.DrawFn) -> tuple[list[LostClaim], list[PastRequest]]:
-    """Claims of few inputs, and the requests that fal took, with clocks that differ by up to the margin."""
+    """Claims of few inputs, and the requests that fal accepted, with clocks that differ by at most the margin."""
     claims: list[LostClaim] = []
     rows: list[PastRequest] = []
     for entry in range(draw(st.integers(1, 6))):
