@@ -26,7 +26,7 @@ class callers_function:  # a class, not a generator, for speed: every status pas
 
 
 async def call_back(function: Callable[..., Any] | None, *values: Any) -> None:
-    """Call the caller's callback, async or not, if there is one."""
+    """Call the caller's callback, async or not. Do nothing if it is None."""
     if function is not None:
         with callers_function():
             answer = function(*values)
@@ -35,5 +35,5 @@ async def call_back(function: Callable[..., Any] | None, *values: Any) -> None:
 
 
 async def awaited(value: Any) -> Any:
-    """Return what a function of the caller returned, after awaiting it if it is awaitable."""
+    """Return the result of a function of the caller. `value`: the result, or an awaitable that gives it."""
     return await value if inspect.isawaitable(value) else value

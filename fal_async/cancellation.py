@@ -127,7 +127,7 @@ class OpenWaits:
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Wait:
-    """One task's wait for a request, and what is known of the request."""
+    """One task's wait for a request, and the known facts about the request."""
 
     endpoint_id: str
     among: OpenWaits

@@ -252,7 +252,7 @@ class HttpOverWebSocket:
         return value
 
     async def _next_answer(self) -> _Answer:
-        """Return a new answer, or the one that a cancelled `recv` has received in part."""
+        """Return a new `_Answer`, or the one that a cancelled `recv` has received in part."""
         await self._skip_abandoned_answer()
         if not self.unanswered:
             raise RealtimeError("no input waits for a response: call send() first")
@@ -266,7 +266,7 @@ class HttpOverWebSocket:
                 self._answer.body.clear()
 
     async def _part(self, answer: _Answer) -> Start | Body | End:
-        """Receive the next frame of this answer, and add it to `answer`."""
+        """Receive the next frame of this response, and add it to `answer`."""
         if self._receiving:
             raise SessionStateError("another task is receiving from this connection: only one can")
         if self._answer is not answer:
@@ -292,7 +292,7 @@ class HttpOverWebSocket:
         return part
 
     def _response(self, answer: _Answer) -> HttpResponse:
-        """Return the complete answer as an HTTP response. Raise ApiError unless its status is 2xx."""
+        """Return the complete response as an `HttpResponse`. Raise ApiError unless its status is 2xx."""
         start = answer.start
         if start is None:
             raise RealtimeError(

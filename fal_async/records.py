@@ -29,11 +29,11 @@ def fields_of(value: Any, *, to_send: bool) -> Any:
     """
     kind = type(value)
     if attrs.has(kind):
-        fields = _taken(value, attrs.fields(kind), computed=not to_send)
+        fields = _values_of(value, attrs.fields(kind), computed=not to_send)
     elif hasattr(kind, "__dataclass_fields__"):
         import dataclasses  # loaded already by the module that defines the dataclass
 
-        fields = _taken(value, dataclasses.fields(value), computed=not to_send)
+        fields = _values_of(value, dataclasses.fields(value), computed=not to_send)
     elif hasattr(kind, "__struct_fields__"):
         fields = _of_struct(value)
     else:
@@ -77,7 +77,7 @@ def is_named(value: Any, package: str, *names: str) -> bool:
     )
 
 
-def _taken(value: Any, fields: Any, computed: bool) -> dict[str, Any]:
+def _values_of(value: Any, fields: Any, computed: bool) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in fields if computed or field.init}
 
 

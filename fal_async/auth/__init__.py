@@ -1,1 +1,1 @@
-"""The sources of the key. They send requests to fal through a function that the caller passes."""
+"""The sources of the fal key. They send requests to fal by a function that the caller passes."""

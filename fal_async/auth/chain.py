@@ -1,4 +1,4 @@
-"""The choice of the source of a session's key."""
+"""Choosing the source of a session's fal key."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from fal_async.errors import ConfigurationError
 
 
 def key_source(credentials: Credentials | None, env_key: str | None, home: str, hosts: Hosts) -> KeySource:
-    """Return the source of the key: the argument, the environment, or the command line's login (protocol 1.4).
+    """Return the source of the fal key: the argument, the environment, or the command line's login (protocol 1.4).
+
+    Args:
+        credentials: the argument of the session. None: not given.
+        env_key: the key in the environment. None: not set.
+        home: the folder of the command line's login.
+        hosts: the base URLs, for the login service.
 
     Raises:
-        ConfigurationError: the given key, or the one of the environment, is malformed.
+        ConfigurationError: `credentials` or `env_key` is malformed.
     """
     if credentials is ANONYMOUS:
         return NoKey()

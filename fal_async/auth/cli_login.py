@@ -1,4 +1,4 @@
-"""The login of fal's command line as a source of keys."""
+"""The login of fal's command line as a key source."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def login_path(home: str) -> Path | None:
 
 
 class CliLogin:
-    """Reads the login, never writes it. Its token is refreshed in memory, once for all requests (protocol 1.4)."""
+    """Reads the login file, and never writes it. The token is refreshed in memory (protocol 1.4)."""
 
     def __init__(self, home: str, hosts: Hosts) -> None:
         self._home, self._hosts = home, hosts
@@ -53,7 +53,7 @@ class CliLogin:
         """Return a valid access token, refreshed if necessary; `""` if there is no login."""
         try:
             login = await asyncio.to_thread(self._read)
-        except RuntimeError:  # no thread can be started, for example because the loop is about to end
+        except RuntimeError:  # no thread can be started, for example because the loop is being closed
             login = self._read()
         if login is None:
             return ""
@@ -79,7 +79,7 @@ class CliLogin:
             response = await send(refresh_request(self._hosts, login))
         except ApiError as error:
             if error.status >= 500 or error.status == 429:
-                raise TransportError(f"fal's login service answered {error.status}") from error
+                raise TransportError(f"fal's login service responded with {error.status}") from error
             raise AuthenticationError(
                 "the fal login has expired: run `fal auth login` again, or set FAL_KEY", status=error.status
             ) from error

@@ -1,4 +1,4 @@
-"""Sources of the key: a fixed `str`, or a function that is called for each attempt."""
+"""Key sources: a fixed `str`, or a function that is called for each attempt."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fal_async.errors import ConfigurationError, TransportError
 from fal_async.protocol.http import HttpRequest, HttpResponse
 
 Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
-"""Sends a request that needs no key, such as the one that refreshes a token."""
+"""Sends an HTTP request that needs no fal key, such as the one that refreshes a token."""
 
 
 class KeySource(Protocol):
-    """Provides the `Authorization` header. It may be slow: it is asked before a request takes a connection."""
+    """Provides the `Authorization` header. It may take long, because a request gets its connection only later."""
 
     async def header(self, send: Send) -> str | None:
         """Return the header for the next attempt; None for an attempt without a key.
@@ -26,12 +26,12 @@ class KeySource(Protocol):
         ...
 
     def refused(self, header: str) -> bool:
-        """Record that fal refused this header. Return whether the source may return another one now."""
+        """Record that fal refused this header. Return whether to ask the source again, which may have a new key."""
         ...
 
 
 class NoKey:
-    """Sends no key: `ANONYMOUS`, a proxy that holds the key, or a transport of the caller."""
+    """Sends no fal key, for `ANONYMOUS`, for a proxy that adds the key, or for a transport of the caller."""
 
     async def header(self, _: Send) -> str | None:
         return None
@@ -41,7 +41,7 @@ class NoKey:
 
 
 class FixedKey:
-    """One key for the life of the session."""
+    """One fal key, which never changes."""
 
     def __init__(self, value: str) -> None:
         self.value = value
@@ -54,11 +54,11 @@ class FixedKey:
 
 
 class Rotation:
-    """Distinguishes a key that was rotated while its request was on the way from one that is wrong."""
+    """Distinguishes a key that was replaced while an HTTP request used it from a key that is wrong."""
 
     def __init__(self) -> None:
         self._refused: str | None = None
-        self._wrong: str | None = None  # returned by the source again after fal had refused it
+        self._wrong: str | None = None  # a header that the source returned again after fal had refused it
 
     def given(self, header: str) -> str:
         """Record the header that the source returns now."""
@@ -66,7 +66,7 @@ class Rotation:
         return header
 
     def refused(self, header: str) -> bool:
-        """Return whether asking the source again may help: not if it returned the refused header a second time."""
+        """Return whether asking the source again may help: False if it returned the refused header twice."""
         self._refused = header
         return header != self._wrong
 
@@ -96,8 +96,8 @@ class AskedKey:
         except ConfigurationError:
             raise
         except Exception as error:
-            # Treated like a failed connection: nothing was sent, so following a request goes on. This holds for a
-            # FalError, too: what the caller's secret store answers is not fal's response to the request.
+            # Treated like a failed connection: nothing was sent, and a request that is followed is polled again.
+            # This is right even for a FalError, because it is not fal's response to this request.
             raise TransportError(f"the credentials function failed ({type(error).__name__})") from error
 
     def refused(self, header: str) -> bool:

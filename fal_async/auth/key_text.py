@@ -1,4 +1,7 @@
-"""The header for a key from the caller or the environment. Harmless mistakes are corrected, others refused."""
+"""The header for a fal key from the caller or the environment.
+
+Harmless mistakes, such as quotes around the key, are corrected; others raise an error.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ _PLACEHOLDER = r"(?i)[<{\[$%].*|(.*[^a-z])?your([^a-z].*)?|key_id:key_secret|[x*
 
 
 def authorization(credentials: str) -> str:
-    """Return the header for a key (protocol 1.2). White space and quotes around the key are removed.
+    """Return the header for a fal key (protocol 1.2). White space and quotes around the key are removed.
 
     Raises:
-        ConfigurationError: it can't be a key. The message does not contain it.
+        ConfigurationError: the value can't be a fal key. The message does not contain it.
     """
     if not isinstance(credentials, str):
         raise ConfigurationError(

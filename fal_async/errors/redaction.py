@@ -1,4 +1,4 @@
-"""Safe text for messages and logs: one short line without secrets, inputs and URL queries."""
+"""Text for messages and logs: one short line without secrets, inputs and URL queries."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 
 MAX_MESSAGE = 200
+"""Maximum number of characters of an error's message."""
 MAX_LINE = 290
+"""Maximum number of characters of `str(error)`, which also has the endpoint and the request id."""
 
-_SECRETS = (  # compiled by `re` when the first error is created: most processes create none
-    # A data URI is the caller's input, however short it is.
+_SECRETS = (  # compiled when the first error is created, because most processes create none
+    # A data URI is part of the caller's input, even if it is short.
     (r"(?i)\bdata:[\w.+/-]*[;,][^\s'\"]*", "data:..."),
     (r"(?i)\b([a-z][a-z0-9+.-]{0,20}://)\S{0,300}@", r"\1...@"),
-    # Queries and fragments carry webhook secrets and signed tokens.
+    # Queries and fragments may have webhook secrets and signed tokens.
     (r"(?i)\b([a-z][a-z0-9+.-]{0,20}://[^\s?#'\"]*)([?#])[^\s'\"]*", r"\1\2..."),
     (r"\?[\w.%~-]+=[^\s'\"]*", "?..."),
-    # Keys in headers, keys alone, and JSON web tokens.
+    # Fal keys in headers, fal keys alone, and JSON web tokens.
     (r"(?i)\b(Key)\s+[\w.~+/=-]+:[\w.~+/=-]+", r"\1 ..."),
     (r"(?i)\b(Bearer|Basic)\s+[\w.~+/=-]{6,}", r"\1 ..."),
     (r"(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}:[\w-]+", "..."),
     (r"\beyJ[\w-]{8,}(?:\.[\w-]*)*", "..."),
-    # Base64 and tokens; no word that a person reads is this long.
+    # Base64 and tokens: no word of a language is this long.
     (r"[^\s=]{120,}", "..."),
 )
 
 
 class Secret(str):
-    """A `str` that is sent but never shown: its `repr` is masked, also in printed local variables."""
+    """A `str` whose `repr` is masked, so that tools that print local variables don't show it."""
 
     __slots__ = ()
 
@@ -40,13 +42,13 @@ def one_line(text: object, limit: int = MAX_MESSAGE) -> str:
     line = str(text)[: 64 * MAX_LINE]
     for pattern, replacement in _SECRETS:
         line = re.sub(pattern, replacement, line)
-    # Half a surrogate pair, which JSON can contain, would make `print` fail.
+    # A lone surrogate, which JSON can contain, would make `print` raise.
     line = " ".join(line.encode("utf-8", "replace").decode().split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
 def safe_repr(value: object) -> str:
-    """Return the `repr` of a value from the server, safe for logs."""
+    """Return the `repr` of a value from the server, redacted as by `one_line`."""
     return one_line(repr(value))
 
 
@@ -60,7 +62,8 @@ def shown(value: object) -> str:
 
 def _shown(value: object, depth: int) -> str:
     if isinstance(value, str):
-        return repr(one_line(value, _MAX_TEXT))  # redacted before it is cut: half a secret is not recognised
+        # Redacted before it is cut, because the pattern does not match half of a secret.
+        return repr(one_line(value, _MAX_TEXT))
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     if isinstance(value, Mapping):
@@ -82,4 +85,5 @@ def _items(items: Iterable[str], depth: int) -> str:
 
 
 def one_word(text: str | None) -> str | None:
+    """Return the same as `one_line`, and None for None."""
     return None if text is None else one_line(text)

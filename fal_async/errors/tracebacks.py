@@ -24,10 +24,10 @@ _INTERNAL = sys.stdlib_module_names | {
 
 
 def shorten(error: BaseException) -> None:
-    """Keep only the caller's frames, such as a callback's, in the tracebacks of an error and its causes.
+    """Keep only the caller's frames, such as those of a callback, in the tracebacks of an error and its causes.
 
-    Cancellations, such as that of a time limit around the call, are shortened as well, because the internal frames
-    hold the data that was sent. With FAL_LOG=debug, or DEBUG on the logger `fal_async`, all frames stay.
+    Tracebacks of cancellations are shortened as well, because the frames of this package keep the data that was
+    sent in memory. With FAL_LOG=debug, or the level DEBUG of the logger `fal_async`, all frames stay.
     """
     if logger.isEnabledFor(logging.DEBUG):
         return
@@ -39,7 +39,7 @@ def shorten(error: BaseException) -> None:
             continue
         seen.add(id(found))
         pending += [found.__cause__, found.__context__]
-        # The traceback of an exception that the caller was handling begins in the caller's frame: leave it alone.
+        # If a traceback begins in the caller's frame, the caller was handling that exception: don't change it.
         if _is_internal(found.__traceback__):
             found.__traceback__ = callers_frames(found.__traceback__)
 
@@ -47,7 +47,9 @@ def shorten(error: BaseException) -> None:
 def _is_shortened(error: BaseException) -> bool:
     if isinstance(error, FalError):
         return True
-    from asyncio import CancelledError  # not at the top: a program that only uses values needs no asyncio
+    from asyncio import (
+        CancelledError,
+    )  # not at the top, because a program that only uses values needs no asyncio
 
     return isinstance(error, CancelledError)
 
@@ -71,7 +73,7 @@ def callers_frames(entry: TracebackType | None) -> TracebackType | None:
 
 
 class shortened:
-    """A context manager that shortens the traceback of a FalError or cancellation that leaves its block."""
+    """A context manager that shortens the tracebacks of FalErrors and cancellations that its block raises."""
 
     def __enter__(self) -> None:
         return None
@@ -82,7 +84,7 @@ class shortened:
 
 
 def short_tracebacks(public: C) -> C:
-    """Decorate a class so that its public coroutine functions raise errors with short tracebacks."""
+    """Change a class so that its public coroutine functions raise errors with short tracebacks; a decorator."""
     for name, function in list(vars(public).items()):
         is_public = not name.startswith("_") or name in ("__aenter__", "__anext__")
         if is_public and inspect.iscoroutinefunction(function):

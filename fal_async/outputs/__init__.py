@@ -1,1 +1,1 @@
-"""The output of a model: its files, and its values as JSON."""
+"""The output of a model: finding its files, and encoding its values as JSON."""

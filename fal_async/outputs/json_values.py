@@ -1,7 +1,7 @@
-"""Conversion of everything that a result or a stream can contain to JSON that browsers can read (RFC 8259).
+"""Conversion of the values in results and streams to JSON that browsers can read (RFC 8259).
 
 NaN and infinities become null, bytes base64, dates ISO 8601, sets lists, records objects (with their JSON names),
-and results what their `to_dict` returns. Half a surrogate pair in a string becomes U+FFFD.
+and results the value of their `to_dict`. A lone surrogate in a string becomes U+FFFD.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def json_text(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return `value` as dicts, lists, strings, numbers, booleans and None. Raises the same as `json_text`."""
+    """Return `value` as dicts, lists, strings, numbers, booleans and None. Raises as `json_text`."""
     with _refusing():
         return _plain(value)
 

@@ -1,4 +1,7 @@
-"""Files in the output of a model: which values are files, and their paths in the output (protocol 13)."""
+"""Files in the output of a model: which values are files, and their paths in the output (protocol 13).
+
+Citations such as (protocol 13) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from fal_async.errors import ResponseDecodeError, one_line
 
 @attrs.frozen(kw_only=True)
 class OutputFile:
-    """A file in the output of a model (protocol 13). What the output does not say is None.
+    """A file in the output of a model (protocol 13). An attribute that the output does not have is None.
 
     Attributes:
         url: the URL of the file; may be a `data:` URI, which contains the file itself.
@@ -35,7 +38,7 @@ class OutputFile:
     path: str = "$"
 
     def __repr__(self) -> str:
-        # Leave out the query of a signed URL, which is secret, and the body of a data URI, which may be large.
+        # Without the query of a signed URL, which is secret, and the body of a data URI, which may be large.
         url = self.url.partition("," if self.url.startswith("data:") else "?")[0]
         return one_line(f"OutputFile({self.path}: {url}, {self.content_type}, {self.file_size} bytes)")
 
@@ -43,8 +46,8 @@ class OutputFile:
 FileNames = str | Callable[[OutputFile, int], str]
 """Names for downloaded files: a template, or a function of the file and its position in the output.
 
-A template may have `{n}` (the position, from 0), `{name}` (the server's name without its extension) and `{ext}`
-(the extension with its dot).
+A template may have `{n}` (the position, from 0), `{name}` (the server's name without its suffix) and `{ext}` (the
+suffix with its dot).
 """
 _FILE_FIELDS = {"content_type": str, "file_name": str, "file_size": int, "width": int, "height": int}
 _ANY_URL = r"(?i)(?:https?://|data:)"  # compiled on first use, because few processes need these patterns
@@ -61,7 +64,7 @@ _MEDIA = frozenset(
         "audio", "music", "speech", "mesh", "glb", "file", "media"
     }
 )  # fmt: skip
-"""Last words of names whose URLs are files, in the singular."""
+"""A URL is a file if the last word of its field's name is one of these, in the singular or plural."""
 _SERVICES = frozenset(
     {
         "status", "response", "cancel", "webhook", "callback", "queue", "request", "stream", "websocket",
@@ -70,7 +73,7 @@ _SERVICES = frozenset(
         "profile", "license", "terms", "privacy", "playground", "share", "log", "logs"
     }
 )  # fmt: skip
-"""A URL whose name has one of these words is not a file."""
+"""A URL is not a file if its field's name ends in "url" and has one of these words."""
 _WORDS_OF_PEOPLE = frozenset(
     {
         "prompt", "text", "caption", "description", "title", "message", "content", "query", "question",
@@ -81,10 +84,10 @@ _WORDS_OF_PEOPLE = frozenset(
 
 
 def files_in(data: Any) -> list[OutputFile]:
-    """Return every file in an output, in order. The output is JSON values, or an `output_type` built from them.
+    """Return every file in an output, in its order there. The output is JSON, or an `output_type` built from it.
 
-    Objects with a `url` are files, and so are strings that are URLs of files, judged by their names or extensions.
-    A string that repeats the URL of an object is left out.
+    Objects with a `url` are files, and so are strings that are URLs of files, as their fields' names or their
+    suffixes show. A string that repeats the URL of an object is not returned.
 
     Raises:
         ResponseDecodeError: the output is nested too deeply.
@@ -98,14 +101,14 @@ def files_in(data: Any) -> list[OutputFile]:
 
 
 def whole_file(data: bytes, content_type: str) -> OutputFile:
-    """Return the file of an output that consists of bytes, such as those of an image."""
+    """Return the only file of an output that consists of bytes, such as those of an image."""
     said = re.match(r"(?a)[\w.+-]+/[\w.+-]+", content_type)
     kind = said[0] if said else "application/octet-stream"
     return OutputFile(url=f"data:{kind};base64,{base64.b64encode(data).decode()}", content_type=kind)
 
 
 def _files_in(value: Any, path: str, name: str, above: tuple[int, ...]) -> Iterator[tuple[OutputFile, bool]]:
-    """Yield each file, and whether it is an object. `name`: the nearest field name above `value`."""
+    """Yield each file, and whether it is an object. `name`: the name of the nearest field that contains `value`."""
     if isinstance(value, str):
         if _is_file(name, value):
             yield OutputFile(url=value, path=path), False
@@ -141,7 +144,7 @@ def _is_file(name: str, text: str) -> bool:
 
 
 def _fields_of(value: Any) -> Mapping[Any, Any]:
-    """Return the fields of an object, an attrs value or a dataclass; of other values none."""
+    """Return the fields of an object, an attrs value or a dataclass; an empty mapping for other values."""
     if isinstance(value, Mapping):
         return value
     names = getattr(type(value), "__attrs_attrs__", None)

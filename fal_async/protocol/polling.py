@@ -158,7 +158,7 @@ class Pacer:
         return self._running(0.0, chance)
 
     def next(self, now: float, status: QueueStatus | None, chance: float) -> Turn:
-        """Return the wait after an answer at `now`. `status`: None if the answer was unusable."""
+        """Return the next poll after a response at `now`. `status`: None if the response was unusable."""
         if isinstance(status, Queued):
             self._waited_for = True
             turn = self._queued(now, status, chance)

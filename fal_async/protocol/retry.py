@@ -25,7 +25,7 @@ from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest
 from fal_async.protocol.results import is_not_yet
 
 _LONGEST_STEP = 120.0
-"""Seconds between two readings of the clock that count at most: an attempt takes no longer (`Timeouts.total`)."""
+"""The most seconds that count between two readings of the clock: no attempt takes longer (`Timeouts.total`)."""
 _SHORTEST = 0.05
 """The shortest delay before a retry, in seconds, if the server sent `Retry-After`."""
 _LONGEST_UNREACHED = 0.25

@@ -126,7 +126,7 @@ class SSEDecoder:
         if self._id or len(whole) > self._max_size or not whole.startswith(b"data: "):
             return []
         data = whole[6:-2].decode("utf-8", "replace").split("\n\ndata: ")
-        # Exactly two line ends for each event: there are no other lines and no further blank ones.
+        # Exactly two line ends for each event mean that no other lines and no further blank lines are in it.
         return data if whole.count(b"\n") == 2 * len(data) else []
 
     def _split(self, chunk: bytes) -> list[bytes]:

@@ -226,8 +226,8 @@ class Calls:
             on_enqueue: a function, async or not, that is called once with the request id. Store the id there if a
                 later process must be able to continue with the request. An exception in it is raised by the call,
                 and the request is cancelled on fal as after a cancellation. None (default): no function.
-            on_queue_update: a function, async or not, that is called with each status. For an exception in it, the
-                same holds as for `on_enqueue`. None (default): no function.
+            on_queue_update: a function, async or not, that is called with each status. Its exceptions
+                have the same effect as those of `on_enqueue`. None (default): no function.
             mode: how the request is followed: "polling" (default), "streaming", "auto" or "webhook"; see
                 `SubscribeMode`. "webhook" needs an attached receiver, and can't be combined with `key`.
             poll_interval: seconds between polls. None (default): depends on the run times that the endpoint had
@@ -241,12 +241,12 @@ class Calls:
             output_type: attrs class, dataclass or TypedDict that `result.data` is built as. None (default): decoded
                 JSON.
             key: an idempotency key, a `str` of 1-255 characters; requires `Session(ledger=...)`. All calls with the
-                same key, in this process and in others, share one request. The first call submits it, calls made
-                meanwhile wait for it, and later calls get the result from the ledger (`result.from_ledger`). An
-                error of the model is stored as well; if it may be temporary, the next call submits again.
-                Cancelling stops only this call: the request keeps running, and the next call with the key continues
-                to follow it. Only the endpoint and the input are compared with those of the first call. None
-                (default): no key.
+                same key, in this process and in others, share one request. The first call submits it. While
+                it runs, other calls wait for it; afterwards they get the result from the ledger
+                (`result.from_ledger`). An error of the model is stored as well; if it may be temporary, the next
+                call submits again. Cancelling stops only this call: the request keeps running, and the next call
+                with the key continues to follow it. Only the endpoint and the input are compared with those of the
+                first call. None (default): no key.
             run: the namespace of the key; default "".
             uncertain: what to do if it is unknown whether fal accepted the request of an earlier call with this
                 key. "lookup" (default): look it up in fal's request history. "report": raise

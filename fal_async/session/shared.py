@@ -1,6 +1,7 @@
 """Everything that a session and its views share: the environment, the connection pool, open parts, ledgers.
 
-Resources are created in `view.py: View`. What they learn for one set of credentials is kept in `view.py: Learnt`.
+Resources are created in `view.py: View`. What they learn for one set of credentials is stored in `view.py:
+Learned`.
 """
 
 from __future__ import annotations

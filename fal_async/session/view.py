@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fal_async.webhooks import Webhooks
 
 
-class Learnt:
+class Learned:
     """Tokens and learned run times, shared by all views with the same credentials.
 
     Their modules are loaded on first use, as in `View`.
@@ -68,14 +68,14 @@ class View:
         shared: Shared,
         settings: Settings,
         keys: KeySource,
-        learnt: Learnt,
+        learned: Learned,
         ledger: LedgerChoice,
         root: View | None = None,
     ) -> None:
         self.shared: Shared = shared
         self.settings: Settings = settings
         self.keys: KeySource = keys
-        self.learnt: Learnt = learnt
+        self.learned: Learned = learned
         self.ledger: LedgerChoice = ledger
         self._root = root
 
@@ -88,7 +88,7 @@ class View:
     def first(cls, shared: Shared, settings: Settings, ledger: object) -> View:
         """Create the view of a new session."""
         choice = NO_LEDGER.with_options(ledger, None, other_credentials=False)
-        return cls(shared, settings, _key_source(settings, shared), Learnt(), choice)
+        return cls(shared, settings, _key_source(settings, shared), Learned(), choice)
 
     def with_options(
         self,
@@ -101,7 +101,7 @@ class View:
         ledger: object,
         tenant: str | None,
     ) -> View:
-        """Create another view. With other credentials it gets its own `Learnt`."""
+        """Create another view. With other credentials it gets its own `Learned`."""
         given = self.settings
         settings = attrs.evolve(
             given,
@@ -113,9 +113,9 @@ class View:
         )
         choice = self.ledger.with_options(ledger, tenant, other_credentials=credentials is not None)
         if credentials is None:
-            return View(self.shared, settings, self.keys, self.learnt, choice, self.root)
+            return View(self.shared, settings, self.keys, self.learned, choice, self.root)
         keys = _key_source(settings, self.shared)
-        return View(self.shared, settings, keys, Learnt(), choice, self.root)
+        return View(self.shared, settings, keys, Learned(), choice, self.root)
 
     @cached_property
     def transport(self) -> Transport:
@@ -132,7 +132,7 @@ class View:
         return QueueOperations(
             transport=self.transport,
             settings=self.settings,
-            run_times=self.learnt.run_times,
+            run_times=self.learned.run_times,
             limits=self.shared.limits,
             waits=self.shared.waits,
             files=self.files,
@@ -174,7 +174,7 @@ class View:
         return Realtime(
             self.transport,
             self.settings,
-            tokens=self.learnt.realtime_tokens,
+            tokens=self.learned.realtime_tokens,
             connections=self.shared.open_parts,
         )
 
@@ -182,7 +182,7 @@ class View:
     def storage(self) -> Storage:
         from fal_async.storage import Storage
 
-        return Storage(self.transport, self.settings, self.learnt.cdn_token)
+        return Storage(self.transport, self.settings, self.learned.cdn_token)
 
     @cached_property
     def webhooks(self) -> Webhooks:

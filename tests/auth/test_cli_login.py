@@ -137,7 +137,7 @@ async def test_an_unavailable_login_service_raises_a_retryable_transport_error(
     emulator.add_login("refresh-1")
     async with Session(hosts=emulator.hosts, retry=ONCE) as fal:
         emulator.faults.add(Fault.answer(503, on="token"))
-        with pytest.raises(TransportError, match="fal's login service answered 503") as caught:
+        with pytest.raises(TransportError, match="fal's login service responded with 503") as caught:
             await fal.run(LLM, ASK)
         assert caught.value.retryable
         await fal.run(LLM, ASK)
