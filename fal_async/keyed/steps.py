@@ -268,9 +268,8 @@ class Steps(Joined):
                 if self.stopping == "cancelled":
                     return await self.outcomes.cancelled(state)
                 self.stopping = None
-                with contextlib.suppress(
-                    FalError
-                ):  # the request is still followed, which raises the error again
+                # An error is ignored here: following the request raises it again.
+                with contextlib.suppress(FalError):
                     await self.tools.operations.status(state, logs=self.following.logs)
 
     async def _end_of(self, state: RequestState) -> Ended:

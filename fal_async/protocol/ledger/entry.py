@@ -66,7 +66,7 @@ class Owner:
             still runs, never by the pid.
         host: the host name of the machine.
         pid: the process id, for messages.
-        since: when the process opened the ledger for writing.
+        since: when it became an owner, by its first claim.
     """
 
     number: int
@@ -160,10 +160,10 @@ class Record:
         attempts: how many times the entry was submitted.
         owner: the process that has claimed the entry or follows its request; None if there is none.
         owner_lives: whether the owner still runs. True if the owner is this process.
-        requests: the attempts that fal accepted or may have accepted, by number.
+        requests: the attempts that fal accepted or may have accepted, sorted by number.
         input: the input; None if it is not stored, or was deleted after `keep` seconds.
         end: the body of the result of a "done" entry, or the stored error of a "failed" or "cancelled" one; None
-            before the outcome, and if it was deleted after `keep` seconds.
+            before the first outcome, and if it was deleted after `keep` seconds.
         headers: the stored headers of the response.
         expired: whether the input and the outcome were deleted after `keep` seconds.
         files: the files that were downloaded.

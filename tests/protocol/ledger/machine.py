@@ -1,8 +1,9 @@
 """Keyed calls on a ledger, step by step, with processes that may die between any two steps.
 
-A call is a generator that acts on the store and on fal's books. At each `yield` it pauses: anything else may happen
-there, and its process may die. `LedgerMachine` interleaves such calls at random and checks after each step that one
-call is billed once and that nothing paid is lost. A subclass with another `make_shelf` tests another store.
+A call is a generator that uses the store and the books of fal (`books.py`). At each `yield` it pauses: other calls
+may run there, and its process may die. `LedgerMachine` interleaves such calls at random, and checks after each step
+that no call is billed twice and that no paid result is lost. A subclass with another `make_shelf` tests another
+store.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from tests.protocol.ledger.model import Memory, Shelf
 ORIGIN, ENDPOINT = "https://queue.fal.run", "fal-ai/flux/dev"
 KEYS = ("a", "b")
 LEFT = "left"
-"""Returned by a call that did not wait for the end."""
+"""Returned by a call that did not wait for the outcome."""
 Choice = Literal["go on", "fail", "lose", "lose it before", "leave"]
 CHOICES: tuple[Choice, ...] = ("go on", "go on", "go on", "fail", "lose", "lose it before", "leave")
 Asks = tuple[Uncertain, int | None, bool, bool]
@@ -59,7 +60,7 @@ asks: st.SearchStrategy[Asks] = st.tuples(
     st.sampled_from([False] * 7 + [True]),
 )
 Call = Generator[str, Choice, Any]
-"""Yields the name of the next step, receives how it goes, and returns a Result, an error, or LEFT."""
+"""Yields the name of the next step, receives what happens in it, and returns a Result, an error, or LEFT."""
 
 
 @attrs.define(eq=False)
@@ -67,7 +68,7 @@ class Process:
     store: Store
     calls: list[RunningCall] = attrs.field(factory=list)
     is_alone: bool = True
-    """Whether it holds its lock, so that no other process takes it for dead."""
+    """Whether it has its lock, so that no other process regards it as dead."""
 
 
 @attrs.define(eq=False)
@@ -105,9 +106,9 @@ class LedgerMachine(RuleBasedStateMachine):
         """The result of each key, once the store has confirmed it."""
         self.ends: dict[str, End] = {}
         self.twice: set[str] = set()
-        """Keys that `uncertain="resubmit"` may have paid for twice, because a process taken for dead was alive."""
+        """Keys that `uncertain="resubmit"` may have billed twice, because a process regarded as dead was alive."""
         self.renewed: set[str] = set()
-        """Keys that a call with `retry_failed` has claimed and whose request fal has not taken yet."""
+        """Keys that a call with `retry_failed` has claimed and whose request fal has not accepted yet."""
         self.expired: set[str] = set()
 
     # Events.
@@ -119,7 +120,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(key=keys, at=places, asks=asks, course=courses, answer=answers)
     def a_call_is_made(self, key: str, at: int, asks: Asks, course: list[Choice], answer: Answer) -> None:
-        """Run a call as far as it gets, without other events in between."""
+        """Run a call until it waits or returns, without other events in between."""
         call = self.begin(self.processes[at % len(self.processes)], key, asks)
         rest: list[Choice] = ["go on"] * 12
         for choice in [*course, *rest]:
@@ -148,7 +149,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.loses_locks and self.running())
     @rule(at=places)
     def a_process_loses_its_lock(self, at: int) -> None:
-        """The other processes take it for dead, but it continues."""
+        """Let a process lose its lock: other processes regard it as dead, but it continues."""
         process = self.running()[at % len(self.running())].process
         process.is_alone = False
         self.shelf.crash(process.store)
@@ -156,7 +157,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.loses_locks and len(self.processes) > 1)
     @rule(key=keys, asks=asks, under_way=st.integers(2, 4), course=courses)
     def a_submit_outlives_its_lock(self, key: str, asks: Asks, under_way: int, course: list[Choice]) -> None:
-        """Another process decides about a claim before the answer to its submit arrives."""
+        """Resolve a claim by another process before the response to its submit arrives."""
         late = self.begin(self.processes[0], key, asks)
         self.go_on(late, CHOICES[:1] * under_way)
         self.processes[0].is_alone = False
@@ -351,7 +352,7 @@ class LedgerMachine(RuleBasedStateMachine):
     # What must hold.
 
     def pay(self, call: RunningCall) -> Job:
-        """Let a submit reach fal. A second bill would be made here."""
+        """Let a submit reach fal. If a call could be billed twice, the second bill would be made here."""
         record = self.shelf.run(call.process.store.find(place_of(call.key)))
         assert record is not None, "a submit without a claim"
         if call.key in self.twice:
@@ -423,7 +424,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert record.expired or (record.end is not None and record.end.body == body)
 
     def teardown(self) -> None:
-        """Kill every process and end every job. A last call with each key must then get the paid result."""
+        """Kill every process and complete every job: one more call with each key must return the paid result."""
         for process in list(self.processes):
             self.kill(process)
         self.processes = [Process(self.shelf.open())]

@@ -43,11 +43,11 @@ class Shelf(Protocol):
         ...
 
     def crash(self, store: Store) -> None:
-        """Let the store's process die at once, which frees its lock."""
+        """Let the store's process die at once, which releases its lock."""
         ...
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine of a store to its end."""
+        """Run a coroutine of a store, and return its value."""
         ...
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class Entry:
     owner: int | None = None
     requests: dict[int, LedgerRequest] = attrs.field(factory=dict)
     finals: dict[int, bool] = attrs.field(factory=dict)
-    """Whether the end of an attempt is final, by its number."""
+    """Whether the outcome of an attempt is final, by the number of the attempt."""
     input: Payload | None = None
     end: End | None = None
     expired: bool = False
@@ -112,7 +112,7 @@ class Memory:
 
 @attrs.frozen(eq=False)
 class ModelStore(Store):
-    """The store as one process has it open."""
+    """The store of one process."""
 
     memory: Memory
     me: int
@@ -360,7 +360,7 @@ class ModelStore(Store):
         return (entry.state, entry.owner, entry.attempts) == ("claimed", self.me, hold.attempt)
 
     def _fall_back(self, entry: Entry, at: float) -> None:
-        """Set the entry's state from its other attempts; without any it ended `at`."""
+        """Set the entry to the state of its other attempts; if there are none, it was cancelled `at` this time."""
         entry.owner = None
         left = list(entry.requests.values())
         decides = next((request for request in left if request.outcome == "done"), left[-1] if left else None)
