@@ -74,7 +74,7 @@ class RequestBody:
             self.refusal = refusal
             raise ConnectionError(refusal.reason) from None
         except CallerLeft:
-            raise ConnectionError("the caller left") from None
+            raise ConnectionError("the caller disconnected") from None
         finally:
             self._read.set()
 

@@ -44,7 +44,10 @@ _ANSWERS: Mapping[type[FalError], tuple[int, str]] = {
     TransportTimeoutError: (504, "The model did not answer in time"),
     RequestCancelledError: (409, "The request was cancelled"),
     # Not 502 to 504: many clients, including fal's own (protocol 3.4), retry these, and may be billed twice.
-    SubmissionUncertainError: (500, "The request may have been accepted; repeating it may be paid for twice"),
+    SubmissionUncertainError: (
+        500,
+        "The request may have been accepted; if repeated, it may be billed twice",
+    ),
     KeyConflictError: (422, "The key was already used for another request"),
     SessionStateError: (503, "The service is not available now"),
     LedgerError: (503, "The service is not available now"),  # nothing was sent

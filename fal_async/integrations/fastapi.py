@@ -1,6 +1,6 @@
 """Use fal in FastAPI applications: the session as a dependency, and all names of `integrations.starlette`."""
 
-# Without `from __future__ import annotations`: FastAPI could not resolve those of a callable object.
+# No `from __future__ import annotations` here: FastAPI can't resolve such annotations of a callable object.
 
 import asyncio
 import contextlib

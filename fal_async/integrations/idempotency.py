@@ -11,10 +11,11 @@ from fal_async.protocol.ledger.key_checks import LONGEST, check_key
 
 HEADER = "Idempotency-Key"
 DESCRIPTION = (
-    "Identifies what is paid for once, such as a new UUID for each order: 1 to 255 printable ASCII characters. "
-    "A request that is repeated with the same key and content gets the same answer."
+    "Identifies a request that is billed once, such as a new UUID for each order: 1 to 255 printable ASCII "
+    "characters. A request that is repeated with the same key and content gets the same response."
 )
 _LONGEST_SCOPE = 128
+"""Maximum number of characters of an escaped scope: with it, a key with a digest has at most 255 characters."""
 
 
 class BadIdempotencyKey(ValueError):

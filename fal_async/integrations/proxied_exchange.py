@@ -88,7 +88,7 @@ class ProxiedExchange:
             try:
                 body = b"".join([chunk async for chunk in response.chunks()])
             except TransportError as error:
-                words = f"submit: fal may have taken the request: {error.message}"
+                words = f"submit: fal may have accepted the request: {error.message}"
                 raise SubmissionUncertainError(words, request_id=response.request_id).about(
                     request.ref
                 ) from error

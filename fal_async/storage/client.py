@@ -88,7 +88,7 @@ class Storage:
                 object with a `read` method (async or not; without a size argument it is read into memory), an
                 async iterable of bytes, a Pillow image (sent as PNG, unless `content_type` or `file_name` names
                 another format) or a `File`.
-                A file object is read from its current position, or from its start if it is at its end. A source
+                A file object is read from its current position, or from its start if it is at its end. A file
                 that can be read only once (a pipe, an iterable) is first copied to a temporary file.
             content_type: Such as "image/png". None (default): the type of the name's suffix, unless the first 32
                 bytes of the file clearly show another type. Without a known suffix these bytes decide; if they
@@ -116,8 +116,8 @@ class Storage:
             UploadError: If the file can't be read (for any exception of its `read`), is empty, has another size
                 than `size`, changes during the upload, or is not accepted by fal.
             ConfigurationError: If an argument is invalid. Nothing was sent.
-            AuthenticationError: If fal does not accept the key.
-            PermissionDeniedError: If the key may not upload.
+            AuthenticationError: If fal does not accept the API key.
+            PermissionDeniedError: If the API key may not upload.
             Exception: Whatever `on_progress` or an async iterable raises.
         """
         check_function("on_progress", on_progress, takes=("sent", "total"))
@@ -168,8 +168,8 @@ class Storage:
             The path of the written file.
 
         Raises:
-            DownloadError: If the file can't be written, the target is a device or a pipe, or the data received
-                does not match what the server announced.
+            DownloadError: If the file can't be written, if the target is a device or a pipe, or if the response is
+                shorter than announced or is an error page instead of a file.
             ConfigurationError: If `url` is not a URL or `to` is not a path. Nothing was sent.
             ApiError: If the server answers with an error, such as NotFoundError.
             TransportError: If `RetryPolicy.max_attempts` attempts in a row failed without receiving more bytes.
@@ -207,8 +207,8 @@ class Storage:
             The paths, in the order of `files`.
 
         Raises:
-            DownloadError: If some files could not be downloaded. Its `missing` and `causes` say which and why; the
-                other files are on disk (`paths`).
+            DownloadError: If some files could not be downloaded. Its `missing` contains these files, and `causes`
+                their errors. The other files are on disk, at `paths`.
             ConfigurationError: If `files`, `folder` or `names` is invalid. Nothing was sent.
             Exception: Whatever a function in `names` raises.
         """
@@ -243,8 +243,8 @@ class Storage:
                 `input.images[2]`. Uploads that still run are cancelled.
             ConfigurationError: If an argument is invalid, or `input` contains bare bytes: wrap them in
                 `File(data)`.
-            AuthenticationError: If fal does not accept the key.
-            PermissionDeniedError: If the key may not upload.
+            AuthenticationError: If fal does not accept the API key.
+            PermissionDeniedError: If the API key may not upload.
         """
         check_int("inline_below", inline_below, least=0)
         lifecycle_text(lifecycle)  # checked even if `input` contains no files

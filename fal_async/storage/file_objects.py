@@ -1,4 +1,4 @@
-"""Read file objects of the user: one reader at a time, positions restored, also those that are not seekable."""
+"""Read file objects of the user, also unseekable ones, with one reader at a time, and restore their positions."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class Incoming:
                 self._writing = None
 
     async def finish(self) -> None:
-        """Write the rest. A file with a name is closed; an unnamed one must stay open until it gets its name."""
+        """Wait for the last write. A named file is then closed; an unnamed one stays open until it gets a name."""
         await self.flush()
         file = self._file
         if self._is_named:
@@ -187,6 +187,7 @@ class Incoming:
         return _are_equal(self._path if self._is_named or file is None else path_of(file), other)
 
     def _add_temporary_name(self, file: FileIO) -> None:
+        """Make an unnamed file, or its copy, available at `_path`, from which it can be renamed."""
         give_name_or_copy(file, self._path)
         self._is_named = True
 

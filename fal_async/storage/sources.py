@@ -106,7 +106,7 @@ class Source:
     def _alone(self) -> Iterator[None]:
         with self._lock:
             if self._is_over:
-                raise UploadError(f"{self.name}: its upload has ended")
+                raise UploadError(f"{self.name} can't be read: its upload is over")
             yield
 
 
@@ -125,7 +125,7 @@ async def opened(file: Any, size: int | None = None, *, again: bool = False) -> 
     """
     async with contextlib.AsyncExitStack() as stack:
         source = await _open(file, stack, again)
-        stack.callback(source.end)  # before anything is closed or moved
+        stack.callback(source.end)  # called before the file is closed and its position is restored
         if size is not None and size != source.size:
             raise UploadError(f"size={size}: {source.name} has {source.size} bytes")
         if source.size == 0:

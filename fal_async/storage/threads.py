@@ -22,7 +22,7 @@ T = TypeVar("T")
 _THREADS = 32
 """Maximum number of threads per process, without abandoned ones."""
 _IDLE = 0.5
-"""Seconds after which an idle thread ends."""
+"""Seconds after which an idle thread exits."""
 PATIENCE = 0.5
 """Seconds for which the end of an upload waits for a thread that still reads the file."""
 

@@ -253,7 +253,7 @@ async def test_an_uncertain_proxied_request_is_answered_with_500(
     async with session_on(emulator) as fal:
         caller = Caller(fal, "POST", target).sends(b" " * size, more=True).sends(b"{}")
         assert await caller.status() == 500
-    assert b"paid for twice" in caller.answered[1]["body"]
+    assert b"billed twice" in caller.answered[1]["body"]
 
 
 async def test_a_proxied_submit_with_a_truncated_response_is_answered_with_500(emulator: Emulator) -> None:
