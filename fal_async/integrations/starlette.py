@@ -319,8 +319,8 @@ async def fal_error_handler(_: Request, error: Exception) -> Response:
 async def client_gone_handler(_: Request, __: Exception) -> Response:
     """Return an empty response with status 499 for the ClientDisconnect that `while_connected` raises.
 
-    The response only ends the handler, because the client has disconnected. `exception_handlers` contains this
-    handler. It raises nothing, and cancelling is safe.
+    The client never sees the response, because it has disconnected. `exception_handlers` contains this handler.
+    Raises nothing; cancelling is safe.
     """
     return Response(status_code=CLIENT_GONE)
 

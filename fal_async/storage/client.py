@@ -168,8 +168,8 @@ class Storage:
             The path of the written file.
 
         Raises:
-            DownloadError: If the file can't be written, if the target is a device or a pipe, or if the response is
-                shorter than announced or is an error page instead of a file.
+            DownloadError: If the file can't be written, if the target is a device or a pipe, or if the response
+                does not contain the whole file, or is an error page instead.
             ConfigurationError: If `url` is not a URL or `to` is not a path. Nothing was sent.
             ApiError: If the server answers with an error, such as NotFoundError.
             TransportError: If `RetryPolicy.max_attempts` attempts in a row failed without receiving more bytes.

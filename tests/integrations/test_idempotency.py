@@ -177,6 +177,6 @@ async def test_openapi_shows_the_header_and_a_refusing_scope_is_answered_with_40
             (shown,) = (await answer.json())["paths"]["/function"]["post"]["parameters"]
         assert (shown["name"], shown["in"]) == ("Idempotency-Key", "header")
         assert (shown["schema"]["minLength"], shown["schema"]["maxLength"]) == (1, 255)
-        assert "paid for once" in shown["description"]
+        assert "billed once" in shown["description"]
         async with http.post(f"{url}/function", headers={"Idempotency-Key": "k"}) as answer:
             assert answer.status == 401
