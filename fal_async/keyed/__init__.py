@@ -1,1 +1,1 @@
-"""Keyed calls: one key is one request, in this process, in the next one and in other processes."""
+"""Keyed calls. One key stands for one request, for all calls of this process, of other and of later processes."""

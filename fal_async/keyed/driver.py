@@ -135,7 +135,7 @@ class KeyedDriver(Steps):
         finally:
             unwatch()
         if self.cancelled is CancelOutcome.CANCELLED:
-            # Wait for the task to end: a call with the key that is made after this one then starts a new attempt.
+            # Wait for the task to end, so that a call with the key after this one starts a new attempt.
             await asyncio.wait([self.task], timeout=CANCEL_LIMIT)
         return CancelOutcome.FAILED if self.cancelled is None and self._fal_may_have_it() else self.cancelled
 
@@ -149,8 +149,8 @@ class KeyedDriver(Steps):
     def close(self) -> bool:
         """Resolve the claim and end the task; callers get SessionStateError.
 
-        A request that fal has accepted is not cancelled: the next call with the key follows it. Returns False if
-        `close` was called before.
+        A request that fal has accepted is not cancelled, but followed by the next call with the key. Returns False
+        if `close` was called before.
         """
         begins = self.stopping != "close"
         self._stop("close")
@@ -187,7 +187,7 @@ class KeyedDriver(Steps):
 
     def _end_grace(self, submit: KeyedSubmit) -> None:
         """Interrupt the submit if it has not returned the request id in time."""
-        # With an id, it is not interrupted: the id is being stored, and after that the task stops or cancels.
+        # With an id, it is not interrupted, because the id is being stored. After that the task stops or cancels.
         if self.submit is submit and submit.state is None:
             self.task.interrupt()
 
@@ -200,7 +200,7 @@ class KeyedDriver(Steps):
             ended = await self._stopped()
         except Exception as error:  # an error of fal, or of the caller's `on_retry`
             if not self.task.is_running():
-                return  # the event loop was closed, and Python discards this coroutine: it must not await
+                return  # Python discards this coroutine, as the event loop was closed: await would fail
             ended = await self._broken(error)
         self.leave_registry()
         self.end(ended if ended.attempts else attrs.evolve(ended, attempts=self.attempts))
@@ -216,8 +216,8 @@ class KeyedDriver(Steps):
         """
         if self.stopping == "cancel":
             return Ended(record=self.record, error=self.lost or self._cancelled_error())
-        # Only in a store that the user has passed and closes: the session's own store releases all entries when it
-        # is closed.
+        # The session's own store releases all entries when it is closed. A store that the user has passed stays
+        # open.
         if self.state is not None and not self.tools.ledger.is_ours:
             await self._leave()
         error = self._closed_error()

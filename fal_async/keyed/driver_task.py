@@ -1,4 +1,4 @@
-"""The task of a driver: it outlives the callers, and resolves its claim when the program stops.
+"""The task of a driver, which outlives the callers, and resolves its claim when the program stops.
 
 A claim is the ledger's note, written before a submit is sent, that this process is about to send it.
 """
@@ -29,7 +29,7 @@ class DriverTask(asyncio.Task[None]):
     def cancel(self, msg: Any = None) -> bool:
         """Close the driver.
 
-        Only a time limit inside the task cancels the task: it calls this from a callback of the event loop.
+        Only a time limit inside the task cancels the task. It calls this from a callback of the event loop.
         """
         loop = self.get_loop()
         if loop.is_running() and asyncio.current_task(loop) in (None, self):
@@ -39,7 +39,7 @@ class DriverTask(asyncio.Task[None]):
         return True
 
     def ends(self) -> None:
-        """Release the driver, as nothing is left to close: otherwise the task keeps it and the result in memory."""
+        """Release the driver, as nothing is left to close. Otherwise the task keeps it and the result in memory."""
         self._close = _closed_already
 
     def is_running(self) -> bool:

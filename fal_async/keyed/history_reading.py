@@ -1,4 +1,4 @@
-"""Read fal's history around uncertain claims. Payloads are read later: most requests are recognised by their ids.
+"""Read fal's history around uncertain claims. Payloads are read later, as most requests are known by their ids.
 
 A claim is the ledger's note, written before a submit is sent, that a process is about to send it. It is uncertain
 if it is not known whether fal accepted the submit.
@@ -89,7 +89,7 @@ class HistoryReading:
         rows: dict[str, PastRequest] = {}
         for stretch in stretches:
             rows |= {row.request_id: row for row in await self._listed(stretch, thorough=thorough)}
-        # The rivals are read before the known ids: so the id of a listed request is known, or its claim is a rival.
+        # The rivals are read before the known ids. So the id of a listed request is known, or its claim is a rival.
         rivals = self._claims(await self.claimed())
         known = await self.store.known(rows.keys())
         unknown = [row for row in rows.values() if row.request_id not in known]

@@ -1,4 +1,4 @@
-"""Writes about requests that fal may have accepted: if one fails, the call continues and the write is retried.
+"""Writes about requests that fal may have accepted. If one fails, the call continues and the write is retried.
 
 A claim is the ledger's note, written before a submit is sent, that this process is about to send it.
 """
@@ -64,7 +64,7 @@ class LateWrites:
             except EntryGone as error:
                 logger.warning("%s: %s", error.message, what)
                 return None
-            except Exception as error:  # whatever it is: fal has the request, so the call continues
+            except Exception as error:  # of any class, because fal has the request and the call must continue
                 self._note(what, error)
         self._keep(what, write)
         return None

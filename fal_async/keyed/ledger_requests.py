@@ -69,7 +69,7 @@ class LedgerRequests:
     async def find(self, state: RequestState) -> LedgerRequest | None:
         """Return the entry with this request; None if there is none, or if the ledger can't be read.
 
-        If the ledger can't be read, this is only logged: fal has the request, and its result can still be fetched.
+        If the ledger can't be read, this is only logged, because fal has the request and its result can be fetched.
         """
         if self._whose is None:
             return None

@@ -108,7 +108,7 @@ class Lookups:
     ) -> LookedUp:
         """Look up the request of an uncertain entry; store its id if fal's history shows which one it is.
 
-        A look-up that fails, such as one that fal refuses, does not raise: its error is the `cause` of the outcome.
+        A look-up that fails, such as one that fal refuses, does not raise. Its error is the `cause` of the outcome.
         Cancelling is safe.
 
         Args:
@@ -134,7 +134,7 @@ class Lookups:
         with line.asking(record.number):
             while True:
                 seen = await line.flight.get(_never, partial(_look, account, line, record))
-                # The shared look-up may have begun before this entry was added to it: then wait for the next one.
+                # If the shared look-up began before this entry was added, wait for the next one.
                 if record.number in seen.outcomes:
                     break
         lost = seen.absent_claim(record.number)
@@ -149,7 +149,7 @@ class Lookups:
 
 
 def _never(_: _Round) -> bool:
-    """Return False: a finished look-up is out of date, so it is never used again."""
+    """Return False, because a finished look-up is out of date and is never used again."""
     return False
 
 

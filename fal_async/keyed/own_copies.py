@@ -52,7 +52,7 @@ class Answer:
         )
 
     def _own_response(self) -> HttpResponse:
-        # The response caches its decoded body, which the first caller may change: later callers decode a copy.
+        # The first caller may change the decoded body, which the response caches. So later callers decode a copy.
         if self._is_taken:
             return attrs.evolve(self.response)
         self._is_taken = True

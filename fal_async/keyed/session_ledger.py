@@ -105,7 +105,7 @@ class SessionLedger:
         return store
 
     async def _cancel(self, record: Record) -> CancelOutcome:
-        """Cancel with the credentials of the entry's tenant: with others, fal does not know the request."""
+        """Cancel with the credentials of the entry's tenant, because with others fal does not know the request."""
         space = record.place.space
         cancel = self.cancels.get((space.origin, space.tenant))
         if cancel is None:
@@ -124,8 +124,8 @@ class SessionLedger:
     async def aclose(self) -> None:
         """Close the drivers and the store, within a limited time.
 
-        Claims are resolved and pending writes are made. Requests that fal has accepted are not cancelled: the next
-        process follows them.
+        Claims are resolved and pending writes are made. Requests that fal has accepted are not cancelled,
+        but followed by the next process.
         """
         self._is_closed = True
         interrupted = await self._end_drivers(SUBMIT_GRACE + _LAST_WRITES, lambda driver: driver.close())

@@ -168,7 +168,7 @@ class Steps(Joined):
             self.newest = max(self.newest, submit.attempt)
         self.record = submit.record
         if self.compared.retries is None:
-            asked.new.input = None  # no further attempt needs it: release a large input during the wait
+            asked.new.input = None  # no attempt needs it any more, so release a large input now
         self.changed()
         return await self._after_submit(state)
 
@@ -268,7 +268,7 @@ class Steps(Joined):
                 if self.stopping == "cancelled":
                     return await self.outcomes.cancelled(state)
                 self.stopping = None
-                # An error is ignored here: following the request raises it again.
+                # An error is ignored here, because following the request raises it again.
                 with contextlib.suppress(FalError):
                     await self.tools.operations.status(state, logs=self.following.logs)
 
@@ -283,7 +283,7 @@ class Steps(Joined):
         return await self.outcomes.done(state, response)
 
     async def _answer_of(self, state: RequestState) -> HttpResponse:
-        """Wait until the request is complete, and fetch its result: from fal's history if the queue lacks it."""
+        """Wait until the request is complete, and fetch its result, from fal's history if the queue lacks it."""
         operations = self.tools.operations
         try:
             if state.completed is None:
@@ -318,7 +318,7 @@ class Steps(Joined):
 
 
 def _uncancel() -> None:
-    """Clear the interruption: the task continues."""
+    """Clear the interruption, so that the task continues."""
     task = asyncio.current_task()
     assert task is not None
     task.uncancel()

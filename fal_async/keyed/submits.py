@@ -135,7 +135,7 @@ class KeyedSubmit:
     def give_up(self) -> bool:
         """Prevent that anything more is sent, as no caller waits.
 
-        Returns False if the submit may have been sent already: then its request id may still arrive.
+        Returns False if the submit may have been sent already, so that its request id may still arrive.
         """
         self.progress.given_up = True
         return not self.progress.sent
@@ -165,7 +165,7 @@ class KeyedSubmit:
             await self._uncertain(hold)
 
     async def _withdraw(self, hold: Hold) -> None:
-        """Delete the attempt from the ledger: fal did not accept it."""
+        """Delete the attempt from the ledger, as fal did not accept it."""
         self.attempt, store = 0, self._tools.store
         await self._tools.write(self._asked.place, None, lambda: store.withdraw(hold))
 

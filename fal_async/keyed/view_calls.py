@@ -1,4 +1,4 @@
-"""The keyed calls of one view: a call joins the driver of its key, or starts one."""
+"""The keyed calls of one view. A call joins the driver of its key, or starts one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ViewCalls:
             retries=asked.retries,
             retry_failed=asked.retry_failed,
             renew=asked.renew,
-            after=0,  # that of a key without entry: most keys are new
+            after=0,  # as for a key without an entry, because most keys are new
         )
         driver = self._joined(asked, input, compared)
         if driver is not None:

@@ -155,7 +155,7 @@ class Ledger:
     ) -> AsyncIterator[LedgerEntry]:
         """Iterate over the entries in the order in which they were created.
 
-        Each entry has the state that it had when it was read: other calls may change entries during the iteration.
+        Each entry has the state that it had when it was read. Other calls may change entries during the iteration.
         The file is not locked between two entries.
 
         Args:
@@ -361,7 +361,7 @@ class Ledger:
         return self._store
 
     async def aclose(self) -> None:
-        """Close the ledger. Sessions that use it are not affected: each has opened the file separately.
+        """Close the ledger. Sessions that use it are not affected, as each has opened the file separately.
 
         It may be called twice. Cancelling is safe: the ledger is closed in any case. Raises nothing, even if the
         disk is full.

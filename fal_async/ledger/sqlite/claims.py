@@ -231,7 +231,7 @@ def add_attempt(
 def _let_go(tables: Tables, record: Record, request_id: str) -> None:
     """Remove a request id from another entry, for which a look-up has stored it.
 
-    That entry has the same body. fal has returned the id to this process, so the look-up was wrong: the other entry
+    That entry has the same body. fal has returned the id to this process, so the look-up was wrong. The other entry
     is uncertain again, unless it has an outcome.
     """
     row = tables.db.execute(
@@ -256,7 +256,7 @@ def uncertain(tables: Tables, me: int, hold: Hold, at: float) -> None:
         "WHERE id = ? AND attempts = ? AND owner = ? AND state = 'claimed'",
         (hold.entry, hold.attempt, me),
     )
-    if changed.rowcount:  # the submit was sent before `at`, if at all: a look-up searches a shorter time
+    if changed.rowcount:  # the submit was sent before `at`, if at all, so a look-up searches a shorter time
         tables.db.execute(
             "UPDATE requests SET claimed_until = min(claimed_until, ?) WHERE entry = ? AND n = ?",
             (at, hold.entry, hold.attempt),

@@ -33,7 +33,6 @@ class Cleaning:
         """Delete the payloads of some entries, and hand over the next step."""
         _, self._after = after_submit.drop_payloads(tables, time.time() - self._keep, self._after or 0)
         if self._after is not None:
-            with contextlib.suppress(
-                SessionStateError
-            ):  # the ledger was closed: another process continues later
+            # If the ledger was closed, another process continues later.
+            with contextlib.suppress(SessionStateError):
                 self._hand(Operation(work=self._some, writes=True))

@@ -111,7 +111,7 @@ class Groups:
             raise locked(self._where, self._patience)
 
     def _together(self, group: Sequence[Operation], *, alike: bool = IS_POSSIBLE) -> bool:
-        """Run operations in one transaction. False if they must be run one by one: then nothing was changed."""
+        """Run operations in one transaction. False if nothing was changed, and they must be run one by one."""
         joined: list[Member] = []
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -131,7 +131,7 @@ class Groups:
         """Run the operations in sequence, but combine those of one kind with no separate operation between them.
 
         Combined operations may run in another sequence, which is allowed, as their callers wait concurrently.
-        Raises UnlikeError if some can't be combined: then the caller rolls back.
+        Raises UnlikeError if some can't be combined, so that the caller rolls back.
         """
         taken: dict[Kind, list[tuple[Operation, Any]]] = {}
         for operation in group:

@@ -35,7 +35,7 @@ FORKED = "this process was forked from one that has the ledger {} open: open the
 class LedgerFile:
     """Opens the file in a new thread, which runs operations in sequence until `end`.
 
-    Only a local variable of the thread refers to the connection. A forked child does not have this thread: so it
+    Only a local variable of the thread refers to the connection. A forked child does not have this thread, so it
     never uses the connection, not even to close it.
     """
 
@@ -97,7 +97,7 @@ class LedgerFile:
     def pause(self, seconds: float) -> bool:
         """Prevent that the thread uses SQLite until `go_on`. False if it still uses SQLite after this time.
 
-        A child that is forked while a thread uses SQLite inherits locked mutexes: it hangs as soon as it uses
+        A child that is forked while a thread uses SQLite inherits locked mutexes, and hangs as soon as it uses
         SQLite, for any file.
         """
         return self._in_sqlite.acquire(timeout=seconds)
@@ -173,7 +173,7 @@ class LedgerFile:
         with self._in_sqlite:
             try:
                 groups.run(group)
-            except Exception as error:  # the connection is unusable: the thread ends
+            except Exception as error:  # the connection is unusable, so the thread ends
                 fail_what_is_open(group, error, self.name)
                 raise
             finally:
@@ -222,7 +222,7 @@ class LedgerFile:
 
 
 class _Unchanged:
-    """Checks that the open files still have their names: otherwise no other process would see the new writes."""
+    """Checks that the open files still have their names. If not, no other process would see the new writes."""
 
     def __init__(self, path: str, locks: RecordLocks) -> None:
         self._path = path

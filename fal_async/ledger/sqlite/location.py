@@ -64,7 +64,7 @@ def _without_scheme(where: str) -> str:
 def check_place(path: str) -> None:
     """Raise ConfigurationError if locks or flushes may not work for this file, or if the file is not a ledger.
 
-    Only for a file that this process has not opened: this function opens and closes it, which would release
+    Only for a file that this process has not opened, as this function opens and closes it, which would release
     SQLite's locks.
     """
     check_mounts(path, _mounts())

@@ -1,4 +1,4 @@
-"""Fast writes for entries that only this process has written since their claim: nearly all entries.
+"""Fast writes for entries that only this process has written since their claim, which are nearly all entries.
 
 The process remembers its claims, and each write checks by the version that the entry is unchanged.
 """

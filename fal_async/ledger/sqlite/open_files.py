@@ -25,7 +25,7 @@ class _OpenFiles:
         self._closing: dict[str, LedgerFile] = {}
         self._paused: list[LedgerFile] = []
         self._inherited = inherited or {}
-        """Files that were open when this process was forked: their SQLite locks belong to the parent."""
+        """Files that were open when this process was forked. Their SQLite locks belong to the parent."""
 
     def acquire(self, path: str, patience: float) -> LedgerFile:
         """Return the open file at this path, opened first if necessary; call `release` once for it.
@@ -50,7 +50,7 @@ class _OpenFiles:
         return file if file is not None and file.is_usable else None
 
     def release(self, file: LedgerFile, last: Operation | None) -> bool:
-        """End one use of the file. True if that closes it: then the future of `last` is set when it is closed."""
+        """End one use of the file. True if that closes it; the future of `last` is set when it is closed."""
         with self._lock:
             file.users -= 1
             if file.users:
@@ -76,7 +76,7 @@ class _OpenFiles:
         self._paused = []
 
     def in_a_child(self) -> _OpenFiles:
-        """Return the open files of a forked child: none, but it knows which files the parent has open."""
+        """Return the open files of a forked child. There are none, but it knows which files the parent has open."""
         inherited = dict(self._inherited)
         for file in (*self._files.values(), *self._closing.values()):
             if file.identity is not None:

@@ -26,7 +26,7 @@ from fal_async.protocol.ledger.entry import (
 BITE = 5_000
 """Most rows that one piece of a long search reads. Commits can run between two pieces."""
 _AT_ONCE = 500
-"""Most values in one statement: older versions of SQLite accept at most 999."""
+"""Most values in one statement, because older versions of SQLite accept at most 999."""
 _LAST = 2**63 - 1
 
 

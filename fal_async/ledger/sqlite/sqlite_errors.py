@@ -36,7 +36,7 @@ _BY_CODE = {getattr(sqlite3, name): saying for name, saying in _SAYINGS.items()}
 
 
 def name_of(path: str) -> str:
-    """Return a path for messages: of a long path only the last 60 characters, as messages are cut at 200."""
+    """Return the last 60 characters of a path for messages, which are cut at 200."""
     return path if len(path) <= _LONGEST_PATH else "..." + path[-_LONGEST_PATH:]
 
 

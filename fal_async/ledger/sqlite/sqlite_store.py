@@ -42,7 +42,7 @@ class SqliteStore:
         self._is_open = True
         self._may_own = False
         self._unheld: set[asyncio.Future[Hold | None]] = set()
-        """Claims whose callers were cancelled before the claim was written: they are withdrawn."""
+        """Claims whose callers were cancelled before the claim was written, so that they are withdrawn after it."""
 
     @classmethod
     async def open(
@@ -139,7 +139,8 @@ class SqliteStore:
         try:
             return await asyncio.shield(written)
         except asyncio.CancelledError:
-            # The caller did not get the claim, so nothing was sent: the claim is withdrawn when it is written.
+            # The caller did not get the claim, so nothing was sent. The claim is withdrawn as soon as it is
+            # written.
             self._unheld.add(written)
             written.add_done_callback(self._withdraw_unheld)
             raise
@@ -147,7 +148,7 @@ class SqliteStore:
     def _withdraw_unheld(self, written: asyncio.Future[Hold | None]) -> None:
         self._unheld.discard(written)
         if not written.cancelled() and written.exception() is None and (hold := written.result()):
-            with contextlib.suppress(FalError):  # the file is closed: the claim stays, and is uncertain
+            with contextlib.suppress(FalError):  # if the file is closed, the claim stays and is uncertain
                 self._file.hand(self._withdrawal(hold))
 
     def _withdrawal(self, hold: Hold) -> Operation:
@@ -223,7 +224,7 @@ class SqliteStore:
         resignation.loop, resignation.future = _loop_and_future()
         for operation in self._drop(last, resignation):
             if operation.future is not None:
-                # An error, such as a full disk, is ignored: the lock of the owner is released in any case.
+                # An error, such as a full disk, is ignored, because the lock of the owner is released in any case.
                 with contextlib.suppress(LedgerError):
                     await asyncio.shield(operation.future)
 
@@ -245,9 +246,8 @@ class SqliteStore:
         self._is_open = False
         settled = []
         if self._may_own:
-            with contextlib.suppress(
-                FalError
-            ):  # raised if the file could not be opened, or its thread has ended
+            # `hand` raises if the file could not be opened, or if its thread has ended.
+            with contextlib.suppress(FalError):
                 self._file.hand(resignation)
                 settled.append(resignation)
         is_closing = open_files().release(self._file, last)
@@ -293,4 +293,4 @@ def _loop_and_future() -> tuple[asyncio.AbstractEventLoop, asyncio.Future[Any]]:
 
 
 def _nothing(_: Tables, __: int) -> None:
-    """Do nothing: the work of an operation that waits for the operations before it."""
+    """Do nothing. This is the work of an operation that only waits for the operations before it."""

@@ -60,7 +60,7 @@ def input_digest(value: Any, files: Sequence[FileDigest] = ()) -> str:
         raise ValueError(f"the input has {len(places)} files, but {len(files)} file digests were given")
     canonical = canonical_json(encode_json(document))
     if places:
-        # An array, because an input never is one: so no input without files can have the same canonical form.
+        # An input never is an array. So no input without files can have the same canonical form.
         listed = sorted(map(_listed, places, files))
         canonical = b"[%b,[%b]]" % (canonical, b",".join(listed))
     return f"{VERSION}:{hashlib.sha256(canonical).hexdigest()}"

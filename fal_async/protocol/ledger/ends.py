@@ -140,7 +140,8 @@ def _is_models_own(error: ApiError, completed: Completed | None) -> bool:
     if is_not_yet(error) or is_gateways_page(error.status, error.headers):
         return False
     # Either fal said that the request failed; or the body is one that only a model sends (protocol 9.1); or fal
-    # itself has refused the input, which its request id shows: a gateway may refuse the fetch with the same status.
+    # itself has refused the input, which its request id shows (a gateway may refuse the fetch with this status,
+    # too).
     failed = completed.error is not None or completed.error_type is not None
     return failed or bool(error.errors) or (error.status in _FINAL and REQUEST_ID in error.headers)
 
@@ -149,7 +150,7 @@ class Claim(enum.Enum):
     """What happens to a claim if its submit has returned no request id."""
 
     WITHDRAW = "withdraw"
-    """fal did not accept the request: the attempt is deleted."""
+    """fal did not accept the request, so the attempt is deleted."""
     UNCERTAIN = "uncertain"
     """fal may have accepted the request: it is never sent again automatically."""
 

@@ -23,7 +23,7 @@ KEPT: frozenset[str] = frozenset(
         *("x-fal-error-type", "x-fal-needs-retry", "x-fal-retryable", "x-fal-request-timeout-type"),
     }
 )
-"""Headers that are stored (protocol 3.2). Never `x-fal-cdn-token`: it gives access to restricted files."""
+"""Headers that are stored (protocol 3.2). `x-fal-cdn-token` is not, because it gives access to restricted files."""
 _LONGEST_HEADER = 1000
 _DATA = r"(?i)\bdata:(?:[\w.+-]+/[\w.+-]+(?:;[^,\s]{0,200})?|;base64),"
 _DATA_WITHIN = rf"{_DATA}[^\s\"'<>()]*"

@@ -13,7 +13,7 @@ from fal_async.protocol.origins import origin_of
 LONGEST = 255
 """Most characters of a key, a run and a tenant."""
 _SHOWN = 40
-"""Most characters of a value in a message: a message is cut at 200."""
+"""Most characters of a value in a message, which is cut at 200."""
 UNCERTAIN = ("report", "lookup", "resubmit")
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Control characters, lone surrogates, line separators: categories that are the same in each Unicode version."""

@@ -140,7 +140,7 @@ def _of_input(claims: Sequence[LostClaim], seen: Seen) -> dict[int, Judgement]:
         rows = [row for row in found if stretch.has(row.sent_at)]
         judgements |= _of_stretch(inside, rows, rivals, seen)
     if any(not any(stretch.has(row.sent_at) for stretch in stretches) for row in found):
-        # A request was sent when there was no claim: only a person who knows the clocks can say whether it belongs
+        # A request was sent when there was no claim. Only a person who knows the clocks can say whether it belongs
         # to one of the claims.
         astray = {entry for entry, judgement in judgements.items() if judgement.verdict == "nothing"}
         judgements |= dict.fromkeys(astray, Judgement(verdict="elsewhere"))
@@ -175,8 +175,8 @@ def _of_stretch(
 def _pairs(claims: Sequence[LostClaim], rows: Sequence[PastRequest]) -> Mapping[int, str] | None:
     """Assign each request to a claim, and return the request ids by entry number.
 
-    Returns None if a request fits no remaining claim: then all assignments are doubtful. Of several claims that
-    fit, the one whose window ends first is used: so a complete assignment is found if any exists.
+    Returns None if a request fits no remaining claim, so that all assignments are doubtful. Of several claims that
+    fit, the one whose window ends first is used, so that a complete assignment is found if any exists.
     """
     pairs: dict[int, str] = {}
     for row in sorted(rows, key=lambda row: row.sent_at or 0.0):

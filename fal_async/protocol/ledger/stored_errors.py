@@ -171,10 +171,8 @@ def _built(document: Mapping[str, Any]) -> FalError:
         own["errors"] = _details(document.get("errors"))
     error: FalError = kind(message, **known, **own)
     if one_line(message) != message and _is_line(message):
-        error.message, error.args = (
-            message,
-            (message,),
-        )  # it was shortened before it was stored: not once more
+        # The message was shortened before it was stored, and must not be shortened once more.
+        error.message, error.args = message, (message,)
     if isinstance(retryable := document.get("retryable"), bool) and retryable != error.retryable:
         error.retryable = retryable
     return error
