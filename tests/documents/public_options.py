@@ -28,7 +28,7 @@ REQUIRED = "required"
 
 @attrs.frozen
 class Option:
-    """One parameter of a call, or one field of a settings class. `default` is REQUIRED where there is none."""
+    """One parameter of a call, or one field of a settings class. `default` is REQUIRED if it has no default."""
 
     type: str
     default: Any
@@ -126,8 +126,10 @@ def _parameters(function: Callable[..., Any]) -> Options:
 
 
 def settings(objects: Collection[tuple[str, Any]]) -> dict[str, Options]:
-    """The attrs classes of which a user makes values: each is the type of a parameter, or of a field of such a
-    class, and has a default for each of its fields."""
+    """Return the options of the attrs classes that users make values of.
+
+    Each class is the type of a parameter, or of a field of such a class, and all its fields have defaults.
+    """
     classes = {name: kind for name, kind in objects if inspect.isclass(kind) and attrs.has(kind)}
     every_call = [options for found in calls(objects).values() for options in found]
     named = {word for options in every_call for option in options.values() for word in _words(option.type)}

@@ -75,7 +75,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("document", MAPS, ids=lambda path: path.name)
-def test_every_place_exists(document: Path) -> None:
+def test_every_path_and_name_in_a_map_exists(document: Path) -> None:
     folders = (PACKAGE, ROOT) if document == MAP else (ROOT,)
     text = document.read_text(encoding="utf-8")
     assert wrong_places(text, *folders) == []

@@ -50,7 +50,7 @@ def test_all_documents_are_read() -> None:
 
 
 @pytest.mark.parametrize("block", [block for block in PYTHON if block.how in HERE], ids=str)
-def test_a_block_runs(block: Block, emulator_url: str, tmp_path: Path) -> None:
+def test_a_code_block_of_a_document_runs(block: Block, emulator_url: str, tmp_path: Path) -> None:
     script = tmp_path / "block.py"
     script.write_text(block.program)
     (tmp_path / "portrait.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))

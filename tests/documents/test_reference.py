@@ -233,8 +233,10 @@ _VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 
 
 def variables_of(source: str, module: ModuleType | None = None) -> set[str]:
-    """What a module that reads the environment calls its variables: its constants in capitals, and the imported
-    names of such that it looks up."""
+    """Return the names of environment variables in a module that reads the environment.
+
+    These are its constants in capitals, and the imported names of such constants that it looks up.
+    """
     tree = ast.parse(source)
     if not any(
         isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") for node in ast.walk(tree)

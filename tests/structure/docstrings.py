@@ -208,7 +208,7 @@ def _of_function(each: Documented) -> Iterator[str]:
     if inspect.iscoroutinefunction(inspect.unwrap(each.value)) or _ASYNC_RETURNS.match(returned):
         if "cancel" not in each.text().lower():
             yield "does not say whether cancelling is safe"
-        if DocstringSectionKind.raises not in sections and "Raises nothing" not in each.text():
+        if DocstringSectionKind.raises not in sections and "raises nothing" not in each.text().lower():
             yield "Raises: is missing"
 
 

@@ -78,7 +78,7 @@ def function(lines: int, indent: str = "", head: str = "def f():", doc: str = ""
         ("class A:\n" + function(41, indent="    "), "m.py:2: f: 41 lines"),
         ("def outer():\n" + function(41, indent="    "), "m.py:2: f: 41 lines"),
         (
-            function(40) + "    # a comment at the end is no line of it\n" + "    y = 2\n",
+            function(40) + "    # a comment at the end does not count\n" + "    y = 2\n",
             "m.py:1: f: 42 lines",
         ),
         ("def f():\n    @g\n" + function(39, indent="    ", head="def h():"), "m.py:1: f: 41 lines"),

@@ -74,7 +74,7 @@ async def accept(call: Call, protocol: str | None = None) -> web.WebSocketRespon
 def _options(call: Call) -> CallOptions | Answer:
     text = call.query.get("max_buffering")
     if text is not None and not (text.isdecimal() and int(text) in MAX_BUFFERING):
-        return bad_request(f"Invalid max_buffering: {text!r} is not a whole number from 1 to 60")
+        return bad_request(f"Invalid max_buffering: {text!r} is not an integer from 1 to 60")
     try:
         return parse_options(call.headers, {})
     except BadOption as error:
