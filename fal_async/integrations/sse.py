@@ -48,7 +48,8 @@ async def sse_response(
     For a stream it sends each item as a plain `message` event, then one `done` or `failed` event. All data is JSON.
 
     The response for a request begins with a block that has an `id:` and no `data:`. The browser dispatches no event
-    for it, but stores the id, so that it can reconnect before the first event (WHATWG HTML 9.2.6).
+    for this block, but stores its id (WHATWG HTML 9.2.6). So `resume` is also called if the connection breaks
+    before the first event.
 
     For a HEAD request, only the headers are sent: `source` is not called, and nothing is submitted. Cancelling is
     safe, but a request that `source` has already submitted still runs on fal.
