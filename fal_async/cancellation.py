@@ -69,7 +69,7 @@ class OpenWaits:
 
     def __init__(self) -> None:
         self._waits: set[Wait] = set()
-        self._under_way: set[asyncio.Future[None]] = set()
+        self._cancelling: set[asyncio.Future[None]] = set()
         self._cancels: dict[str, ShelteredTask[CancelOutcome]] = {}
         self._ended = False
 
@@ -87,11 +87,11 @@ class OpenWaits:
     def cancelling(self) -> Iterator[None]:
         """Enclose a cancel, so that a session that is being closed waits for it."""
         done = asyncio.get_running_loop().create_future()
-        self._under_way.add(done)
+        self._cancelling.add(done)
         try:
             yield
         finally:
-            self._under_way.discard(done)
+            self._cancelling.discard(done)
             if not done.get_loop().is_closed():
                 done.set_result(None)
 
@@ -117,7 +117,7 @@ class OpenWaits:
         """
         self._ended = True
         loop = asyncio.get_running_loop()
-        ends: list[asyncio.Future[Any]] = [done for done in self._under_way if done.get_loop() is loop]
+        ends: list[asyncio.Future[Any]] = [done for done in self._cancelling if done.get_loop() is loop]
         for wait in tuple(self._waits):
             if wait.loop is loop:
                 ends += wait.end()
@@ -158,13 +158,10 @@ class Wait:
         ends: list[asyncio.Future[Any]] = []
         if self._over is None:
             self._over = self.loop.create_future()
-        if (
-            not self.is_here()
-        ):  # otherwise a callback of this wait closes the session, and would wait for itself
+        # Otherwise a callback of this wait closes the session, and would wait for itself.
+        if not self.is_here():
             ends.append(self._over)
-            with contextlib.suppress(
-                RuntimeError
-            ):  # the scope is over, because the wait is cancelling its request
+            with contextlib.suppress(RuntimeError):  # the scope is over: the wait is cancelling its request
                 self.scope.reschedule(self.loop.time())
         if self.cancel_on_exit and (cancel := self.start_cancel()) is not None:
             ends.append(cancel)

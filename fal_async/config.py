@@ -150,7 +150,7 @@ class Timeouts:
         total: the longest time from the end of the request to the end of the response; default 120.
         run: the same for a direct call, whose response begins only when the model has finished; default 3600, after
             which fal ends the call (`request_timeout`, protocol 3.3). `first_byte` and `total` do not apply once a
-            direct call was sent.
+            direct call was sent. It also limits the wait for the beginning of a model's stream.
         stream: the longest silence of a status stream; default 45, the time of three of fal's keep-alives
             (protocol 4.3). None: `first_byte` applies.
 

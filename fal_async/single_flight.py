@@ -75,6 +75,8 @@ class SingleFlight(Generic[V]):
 
 
 class _Flight(Generic[V]):
+    """One fetch and the number of its waiters."""
+
     def __init__(self, task: asyncio.Task[V]) -> None:
         self.task = task
         self.needs_waiters = True
@@ -91,6 +93,7 @@ class _Flight(Generic[V]):
                 await self.cancel()
 
     async def cancel(self) -> None:
+        """Cancel the fetch and wait until it has stopped."""
         self.task.cancel()
         await asyncio.wait([self.task])
 

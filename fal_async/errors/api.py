@@ -78,6 +78,7 @@ class ApiError(FalError):
         return f"{self.status} {self.message}"
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the same as `FalError.to_dict`, with `status`, `error_type`, `errors` and `retry_after`."""
         details = [
             {"loc": [_loc_part(p) for p in d.loc], "msg": one_line(d.msg), "type": one_line(d.type)}
             for d in self.errors

@@ -252,6 +252,7 @@ class RealtimeError(FalError):
         self.in_flight: list[Any] = list(in_flight)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the same as `FalError.to_dict`, with `code`, `reason` and `realtime_error`."""
         return {**super().to_dict(), "code": self.code, "reason": self.reason, "realtime_error": self.error}
 
 
@@ -307,6 +308,7 @@ class DownloadError(FalError):
         self.paths: tuple[Path | None, ...] = tuple(paths)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the same as `FalError.to_dict`, with the messages of `causes`."""
         return {**super().to_dict(), "causes": [str(cause) for cause in self.causes]}
 
 

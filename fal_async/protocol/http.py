@@ -183,6 +183,7 @@ def content_type(headers: Mapping[str, str]) -> str:
 
 
 def is_json(media_type: str) -> bool:
+    """Return whether a media type, in lower case and without parameters, is JSON."""
     return media_type in _JSON_TYPES or media_type.endswith("+json")
 
 

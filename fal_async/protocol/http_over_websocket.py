@@ -14,6 +14,8 @@ from fal_async.protocol.endpoint import EndpointId
 
 @attrs.frozen(kw_only=True)
 class Start:
+    """The start frame of a response."""
+
     request_id: str
     status: int
     headers: dict[str, str]
@@ -22,11 +24,15 @@ class Start:
 
 @attrs.frozen
 class Body:
+    """A part of a response's body."""
+
     data: bytes = attrs.field(repr=False)
 
 
 @attrs.frozen(kw_only=True)
 class End:
+    """The end frame of a response. `status`: its HTTP status."""
+
     status: int
 
 

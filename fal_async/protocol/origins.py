@@ -126,6 +126,7 @@ def redirect_target(request: HttpRequest, url: str, status: int, location: str |
 
 
 def joined(url: str, location: str) -> str:
+    """Return the absolute URL of a redirect; "" if it is malformed."""
     try:
         return urljoin(url, location)
     except ValueError:  # a host in brackets that is not an IP address
@@ -138,5 +139,6 @@ def without_query(url: str) -> str:
 
 
 def host_of(url: str) -> str:
+    """Return the host and the port of a URL, for messages."""
     origin = origin_of(url)
     return origin.partition("://")[2] if origin else "an unreadable URL"

@@ -61,6 +61,8 @@ def realtime_url(
 
 @attrs.frozen(kw_only=True)
 class Token:
+    """A realtime token."""
+
     text: str = attrs.field(repr=False)
     use_until: float
     """Unix seconds until which the token is used: nine tenths of its lifetime."""
@@ -116,6 +118,8 @@ def usable(text: str, now: float, seconds: float) -> Token:
 
 @attrs.frozen
 class Timings:
+    """The run time of the model for one message, in seconds."""
+
     seconds: float
 
 
@@ -128,6 +132,8 @@ class Ended:
 
 @attrs.frozen
 class Failed:
+    """The session failed. `error`: fal's code, such as "INTERNAL_ERROR". `reason`: its explanation, or ""."""
+
     error: str
     reason: str
 
@@ -195,6 +201,7 @@ class Disconnected(Exception):
 
 
 def is_normal(code: int) -> bool:
+    """Return whether the close code means that the session was closed without an error."""
     return code == NORMAL
 
 
@@ -204,5 +211,6 @@ def is_lost(code: int) -> bool:
 
 
 def close_words(code: int, reason: str, what: str = "realtime connection") -> str:
+    """Return the beginning of a message about a closed connection."""
     how = "broke" if code == BROKEN else f"was closed with code {code}"
     return f"the {what} {how}" + (f": {reason}" if reason else "")

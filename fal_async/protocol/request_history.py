@@ -69,6 +69,8 @@ class PastRequest:
 
 @attrs.frozen(kw_only=True)
 class Page:
+    """One page of the history. `next_cursor`: None on the last page."""
+
     items: tuple[PastRequest, ...]
     next_cursor: str | None = None
 
@@ -81,6 +83,7 @@ class Window:
     end: float
 
     def has(self, moment: float | None) -> bool:
+        """Return whether a time is in the window; False for None."""
         return moment is not None and self.start <= moment < self.end
 
     def overlaps(self, other: Window) -> bool:

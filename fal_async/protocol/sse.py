@@ -66,9 +66,7 @@ class SSEDecoder:
         self._max_size = max_event_size
         self._too_large = False
         self._begun = False  # whether the bytes are read that may be a byte order mark
-        self._skip_lf = (
-            False  # whether the last piece ended in CR, so that an LF now belongs to the same line end
-        )
+        self._skip_lf = False  # whether the last piece ended in CR: an LF now belongs to the same line end
         self._line = bytearray()  # an unfinished line; a bytearray grows without copying
         self._data: list[bytes] = []
         self._size = 0  # bytes of the lines in _data

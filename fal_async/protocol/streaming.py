@@ -112,6 +112,7 @@ def is_failed_step(event: Any) -> bool:
 
 
 def error_detail(data: str | bytes) -> Any:
+    """Return the content of an error event: the JSON value, or `data` if it is not JSON."""
     try:
         return decode_json(data)
     except ValueError:
@@ -154,5 +155,6 @@ class Kept:
             self._gone += 1
 
     def values(self) -> list[Any]:
+        """Return the kept values, oldest first, with JSON decoded."""
         self.trim()
         return [decode_json(piece) if isinstance(piece, str) else piece for piece in self._pieces]

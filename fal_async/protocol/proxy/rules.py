@@ -123,6 +123,7 @@ class EndpointPattern:
 
 
 def app_length(segments: list[str]) -> int:
+    """Return how many segments of an endpoint id name the app (protocol 2)."""
     return 3 if segments[0] in NAMESPACES else 2
 
 

@@ -114,10 +114,12 @@ def _family(content_type: str) -> str:
 
 
 def content_type_by_name(name: str) -> str | None:
+    """Return the content type of a name's suffix; None if it is unknown."""
     return _BY_SUFFIX.get(name.rpartition(".")[2].lower()) if "." in name else None
 
 
 def content_type_by_content(head: bytes) -> str | None:
+    """Return the content type that a file's first `HEAD` bytes show; None if they show none."""
     if head[:4] == b"RIFF":
         return _RIFF.get(head[8:12])
     if head[4:8] == b"ftyp":
@@ -132,6 +134,7 @@ def suffix_for(content_type: str) -> str:
 
 
 def check_content_type(value: str | None) -> str | None:
+    """Return a content type. Raise ConfigurationError if it is neither a media type nor None."""
     if value is not None and not (isinstance(value, str) and _MEDIA_TYPE.fullmatch(value)):
         raise ConfigurationError(f"content_type={value!r}: expected a media type such as 'image/png'")
     return value

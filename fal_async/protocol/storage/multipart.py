@@ -29,6 +29,7 @@ class PartPlan:
 
     @property
     def count(self) -> int:
+        """The number of parts."""
         return -(-self.size // self.part_size)
 
     def span(self, number: int) -> tuple[int, int]:
@@ -47,6 +48,8 @@ def plan_parts(size: int, part_size: int = PART_SIZE) -> PartPlan:
 
 @attrs.frozen(kw_only=True)
 class SentPart:
+    """A part that fal's storage has received."""
+
     number: int
     etag: str
     digest: str
@@ -68,6 +71,7 @@ class MultipartTarget:
     presigned: bool
 
     def url(self, piece: int | str) -> str:
+        """Return the URL for a part, by its number, or for "complete"."""
         path, mark, query = self.upload_url.partition("?")
         return f"{path}/{piece}{mark}{query}"
 

@@ -260,6 +260,7 @@ def _lifecycle_headers(spec: FileSpec) -> dict[str, str]:
 
 
 def json_object(response: HttpResponse) -> dict[str, Any]:
+    """Return the body. Raise ResponseDecodeError if it is not a JSON object."""
     document = response.json()
     if not isinstance(document, dict):
         raise ResponseDecodeError("the response of fal's storage is not a JSON object", paths=["$"])
@@ -267,6 +268,7 @@ def json_object(response: HttpResponse) -> dict[str, Any]:
 
 
 def text_field(document: Mapping[str, Any], name: str) -> str:
+    """Return a field. Raise ResponseDecodeError if it is not a non-empty str that UTF-8 can encode."""
     value = document.get(name)
     if not isinstance(value, str) or not value:
         raise ResponseDecodeError(
