@@ -69,9 +69,9 @@ class BatchCalls:
         before the first item is requested. The failure of one item does not stop the others.
 
         With `Session(ledger=...)` each item is a call with a key. If the program is started again, in any process,
-        the same line completes what is missing, and no item is billed twice. Requests of the same `run` that an
-        earlier process left running are followed as well, starting before the first submit, even if `inputs` no
-        longer has their inputs. Without a ledger nothing is stored.
+        the same call submits only the items that are missing, and no item is billed twice. Requests of the same
+        `run` that an earlier process left running are followed as well, starting before the first submit, even if
+        `inputs` no longer has their inputs. Without a ledger nothing is stored.
 
         If the task is cancelled, open requests are cancelled or keep running as `cancel_on_exit` says.
 
