@@ -80,7 +80,7 @@ class BatchCalls:
             inputs: an iterable, async or not, of inputs as `subscribe` takes them, of any length. The next input is
                 read when `concurrency` allows another request, in the event loop: a slow iterable blocks it, unless
                 it is async. A generator is closed when the batch is over.
-            key: how to derive `item.key`: the name of a field of each input, or a function of the input. None
+            key: how to derive `item.key`: the name of a member of each input, or a function of the input. None
                 (default): derived from the endpoint and the input. Items with the same key share one request. If
                 their inputs differ, the later item gets a KeyConflictError.
             run: the namespace of the keys. With the same name, a second start of the program continues the batch;

@@ -1,4 +1,4 @@
-"""Inputs that change after they were given and before they are sent: each item has the value at its turn."""
+"""Inputs that the program changes after `inputs` has yielded them: each item has the value that was yielded."""
 
 from __future__ import annotations
 

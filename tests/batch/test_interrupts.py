@@ -1,4 +1,4 @@
-"""Ctrl-C in a program with a batch: the first leaves the batch, a second ends the program; the next run goes on."""
+"""Ctrl-C in a program with a batch: the first leaves the batch, a second exits, and the next run continues."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROGRAM = """
 import asyncio, signal, sys
 from fal_async import Hosts, Session
 
-# A suite that runs in the background ignores SIGINT, and its children inherit that.
+# If the suite runs in the background, it ignores SIGINT, and its child processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 async def main():

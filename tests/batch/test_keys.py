@@ -1,4 +1,4 @@
-"""The keys of items: by default made of the input, so that the same code makes the same keys again."""
+"""The keys of items. By default they are derived from the inputs, so that a second run derives the same keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ECHO = "me/echo"
 
 
 class CountingMaker:
-    """A `RequestMaker` that makes no requests, but counts them."""
+    """A `RequestMaker` that counts requests, and sends none."""
 
     made = 0
 
@@ -44,7 +44,7 @@ class CountingMaker:
 
 
 def nothing() -> None:
-    """Do nothing: the callback of a batch without a display."""
+    """Do nothing. This is the callback of a batch without a display."""
 
 
 async def keys_of(inputs: list[Any], key: Any = None, endpoint_id: str = ECHO) -> list[str | None]:

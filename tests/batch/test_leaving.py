@@ -1,4 +1,4 @@
-"""A batch that is left early: each request is cancelled once, the inputs are closed, and nothing goes on."""
+"""A batch that is left early: each request is cancelled once, the inputs are closed, and no task still runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.emulator.gate import Gate
 from tests.quick import GATE, gate_at, session_on
 
 STEPS = 100
-"""Steps of the event loop: enough for everything that does not wait for a server."""
+"""Steps of the event loop after which all tasks that do not wait for a server have finished."""
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def closing_too(closed: list[str]) -> AsyncIterator[dict[str, int]]:
 
 
 async def begun(emulator: Emulator, batch: Batch[Any]) -> asyncio.Future[BatchItem[Any]]:
-    """Start a consumer that waits for an item, and return it when five requests are at fal."""
+    """Start a task that waits for an item, and return it after fal has accepted five requests."""
     waiting: asyncio.Future[BatchItem[Any]] = asyncio.ensure_future(anext(batch))
     while len(emulator.jobs) < 5 or batch.summary.queued + batch.summary.running < 5:
         await asyncio.sleep(0.01)
@@ -50,7 +50,7 @@ async def begun(emulator: Emulator, batch: Batch[Any]) -> asyncio.Future[BatchIt
 
 
 async def ended(scheduler: Any) -> None:
-    """Wait until the batch has ended. The scheduler is asked, since the batch itself was dropped."""
+    """Wait until the batch has ended. Its scheduler is used, because the batch was garbage-collected."""
     async with asyncio.timeout(30):
         while not scheduler._is_over:
             await asyncio.sleep(0.01)

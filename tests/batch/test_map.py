@@ -1,4 +1,4 @@
-"""`fal.map`: each input gets its result or its error, with limited concurrency, in order or as they end."""
+"""`fal.map`: an item with a result or an error for each input, and a limited number of requests in flight."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `progress=True` shows, and that no failure of it can end a batch."""
+"""The display of `progress=True`. No failure of it stops the batch."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ HALF = BatchSummary(
 
 
 class Numbers:
-    """What a display sees of a batch."""
+    """A batch, as far as a display uses it."""
 
     endpoint_id = "fal-ai/flux/dev"
 
@@ -181,7 +181,7 @@ async def test_a_display_does_not_keep_a_dropped_batch_alive() -> None:
 
 @contextmanager
 def terminal() -> Iterator[tuple[int, TextIO]]:
-    """Yield the terminal's side, which reads what is shown, and the program's side, which is written to."""
+    """Yield the side of a terminal that reads the display, and the stream to which the program writes."""
     shown, end = pty.openpty()
     try:
         with os.fdopen(end, "w") as out:
@@ -191,7 +191,7 @@ def terminal() -> Iterator[tuple[int, TextIO]]:
 
 
 async def until(shown: int, text: str) -> str:
-    """Read until `text` was shown, and return all that was read."""
+    """Read until `text` appears, and return everything read so far."""
     loop, seen, found = asyncio.get_running_loop(), bytearray(), asyncio.Event()
 
     def read() -> None:
@@ -309,7 +309,7 @@ asyncio.run(main())
 
 
 def run_in_terminal(*arguments: str, stdout: int | None = None) -> tuple[str, str]:
-    """Return what the terminal shows, and what went to a standard output that is not a terminal."""
+    """Return the text on the terminal, and the text on standard output, which is not a terminal."""
     with terminal() as (shown, out):
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", PROGRAM, *arguments],

@@ -255,7 +255,7 @@ async def test_closing_the_session_ends_the_batch_with_a_session_state_error(
 
 
 async def left_while_both_run(fal: Session, **how: Any) -> None:
-    """Run a batch of two, and leave it as soon as both requests run."""
+    """Run a batch of two inputs, and leave it as soon as both requests run."""
     async with fal.map(GATE, numbers(2), concurrency=2, **how) as batch:
         waiting = asyncio.ensure_future(anext(batch))
         while batch.summary.running < 2:

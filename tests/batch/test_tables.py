@@ -1,4 +1,4 @@
-"""Inputs from files: what is read, and which files are refused before anything is paid."""
+"""`read_inputs`: the inputs that it reads, and the files that it refuses before the first submit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files in the inputs of a batch: each content is uploaded once, and is part of the item's key."""
+"""Files in the inputs of a batch. The same content is uploaded once, and is a part of the item's key."""
 
 from __future__ import annotations
 

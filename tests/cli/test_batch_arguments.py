@@ -1,4 +1,4 @@
-"""The arguments of `fal-async batch`: which are accepted, and how wrong ones are reported."""
+"""The arguments of `fal-async batch`: valid ones are passed on, and invalid ones are reported."""
 
 from __future__ import annotations
 

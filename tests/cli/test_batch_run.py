@@ -19,7 +19,7 @@ from fal_async.emulator import Emulator, Fault
 
 ROOT = Path(__file__).parents[2]
 MODEL = "fal-ai/any-llm"
-# A process that is started in the background ignores Ctrl-C.
+# Without this, a process that is started in the background would ignore Ctrl-C.
 START = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
 START += "from fal_async.cli import main; sys.exit(main())"
 

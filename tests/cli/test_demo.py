@@ -1,4 +1,4 @@
-"""`python -m fal_async demo`: the first thing that a new user runs."""
+"""`python -m fal_async demo`, which new users run first."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_folder_that_cant_be_made_exits_with_1_and_one_line(tmp_path: Path) ->
 
 def test_ctrl_c_ends_the_demo_without_a_message(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-m", "fal_async", "demo", "--folder", str(tmp_path)]
-    # A process that is started in the background ignores Ctrl-C.
+    # Without this, a process that is started in the background would ignore Ctrl-C.
     foreground = "import signal, runpy, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
     command[3:5] = [
         "-c",

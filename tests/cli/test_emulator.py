@@ -1,4 +1,4 @@
-"""`fal-async emulator`, run as a separate process: what it prints, and how it ends."""
+"""`fal-async emulator`, run as a separate process: its output, and its exit status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 LIMIT = 30.0
-"""Seconds: a guard against hanging; no test measures it."""
+"""Seconds after which a hanging process fails the test."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def url_of(running: subprocess.Popen[str]) -> str:
-    """Return the URL in its first line of output; the second line is for a shell."""
+    """Return the URL in the first line of its output. The second line has the commands for a shell."""
     assert running.stdout is not None
     url = running.stdout.readline().split()[3]
     assert running.stdout.readline().startswith(f"export FAL_BASE_URL={url} FAL_KEY=")

@@ -22,7 +22,7 @@ from fal_async.emulator import Emulator
 
 @asynccontextmanager
 async def running(emulator: Emulator, *arguments: str, token: str = "") -> AsyncIterator[str]:
-    """Yield the URL of a proxy in front of the emulator; it must stop cleanly on SIGTERM."""
+    """Yield the URL of a proxy in front of the emulator. At the end the proxy must stop cleanly on SIGTERM."""
     environment = {
         **os.environ,
         "FAL_BASE_URL": emulator.url,
@@ -34,7 +34,7 @@ async def running(emulator: Emulator, *arguments: str, token: str = "") -> Async
     process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
     assert process.stdout is not None
     try:
-        # It is bound before it prints this: an early connection waits in the socket until the proxy accepts.
+        # The socket listens before this line is printed, so an early connection waits until the proxy accepts it.
         async with asyncio.timeout(20):
             said = (await process.stdout.readline()).decode()
         found = re.match(r"fal proxy at (http://127\.0\.0\.1:[1-9]\d*); Ctrl-C stops it\n", said)
@@ -45,7 +45,7 @@ async def running(emulator: Emulator, *arguments: str, token: str = "") -> Async
         async with asyncio.timeout(20):
             _, complained = await process.communicate()
     assert complained == b""
-    # uvicorn raises the signal again after it has stopped.
+    # After uvicorn has stopped, it raises the signal again.
     assert process.returncode in (0, -signal.SIGTERM)
 
 

@@ -24,17 +24,19 @@ TIMEOUTS = Timeouts(connect=5, first_byte=5, total=10, run=10, stream=5)
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """What the program does.
+    """The arguments of the program.
 
     Attributes:
-        way: "map"; "subscribe" with a key for each item; or "one key": `count` callers with the same key, the first
-            of which is cancelled as soon as it has the id.
-        first, count: the number of the first item, and how many there are.
-        seconds: how long each item takes on the server.
-        at_once: items in flight.
-        kill: the point where the program kills itself; None: nowhere.
-        file_limit: most bytes that a file of this process can have once its ledger is open: imitates a full disk.
-        give_up: resolve uncertain items first, as not taken by fal.
+        way: "map"; or "subscribe", with a key for each item; or "one key": `count` callers with the same key, the
+            first of which is cancelled as soon as it has the request id.
+        first: number of the first item.
+        count: number of items.
+        seconds: how long each item runs on the server.
+        at_once: number of items in flight.
+        kill: the point at which the program kills itself; None: it does not.
+        file_limit: maximum size in bytes of the files of this process after its ledger was opened, which imitates a
+            full disk; None: no limit.
+        give_up: whether to first resolve uncertain items as not accepted by fal; default False.
     """
 
     ledger: str
@@ -87,7 +89,7 @@ async def opened(plan: Plan) -> Ledger:
 
 
 async def decide(ledger: Ledger) -> None:
-    """Resolve as a person who knows that fal never took what its history does not show."""
+    """Resolve entries like a person who knows that fal did not accept a request which its history does not show."""
     async for entry in ledger.entries(state="uncertain"):
         await ledger.resolve(entry.key, request_id=None, run=entry.run)
 

@@ -1,4 +1,4 @@
-"""Runs the user's program as a separate process, and reads what it printed."""
+"""Runs the user's program as a separate process, and reads its output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KILLED = -signal.SIGKILL
 
 @attrs.frozen(kw_only=True)
 class Ran:
-    """How the program ended: its exit status, the line of each item, and its standard error."""
+    """The outcome of the program: its exit status, the line of each item, and its standard error."""
 
     status: int
     items: dict[int, dict[str, Any]]
@@ -41,7 +41,7 @@ async def run(url: str, plan: Plan, **environment: str) -> Ran:
 
 
 async def kill(process: asyncio.subprocess.Process) -> Ran:
-    """Kill it by SIGKILL, as the kernel does if memory runs out."""
+    """Kill the program with SIGKILL, as the kernel does if memory is exhausted."""
     process.kill()
     ran = await ended(process)
     assert ran.status == KILLED, ran.errors
@@ -69,7 +69,7 @@ async def started(url: str, plan: Plan, **environment: str) -> AsyncIterator[asy
 
 
 async def ended(process: asyncio.subprocess.Process) -> Ran:
-    """Wait for its end. The last line may be cut off if it was killed."""
+    """Wait until the program has ended. If it was killed, its last line may be incomplete."""
     out, errors = await process.communicate()
     lines = [json.loads(line) for line in out.decode().splitlines(keepends=True) if line.endswith("\n")]
     assert process.returncode is not None

@@ -1,4 +1,4 @@
-"""A wall clock that jumps, for one process: a small C library is loaded in front of libc."""
+"""A wall clock that jumps, for one process. A small C library, which is loaded before libc, shifts it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COMPILER = shutil.which("cc")
 
 
 class JumpingClock:
-    """Shifts the clock of processes started with `environment`; they see a jump at once, also while they run."""
+    """Shifts the clock of processes that are started with `environment`, also while they run."""
 
     def __init__(self, folder: Path) -> None:
         assert COMPILER is not None
@@ -22,6 +22,9 @@ class JumpingClock:
         self.environment = {"LD_PRELOAD": str(library), "JUMPING_CLOCK": str(self._off)}
 
     def jump(self, seconds: int) -> None:
-        """Set the clock to this many seconds after the true time. Written in place: processes map the file."""
+        """Set the clock to this many seconds after the true time.
+
+        The file is changed in place, because the processes have mapped it into memory.
+        """
         with self._off.open("r+b" if self._off.exists() else "wb") as file:
             file.write(struct.pack("=q", seconds))

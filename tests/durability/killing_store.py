@@ -15,7 +15,7 @@ from fal_async.ledger.store import Store
 
 @attrs.frozen(kw_only=True)
 class Kill:
-    """When to kill: before or after the `nth` call, counted from 1, of `method`, or of any method ("any")."""
+    """The point at which to kill: before or after the `nth` call (from 1) of `method`; "any" means any method."""
 
     method: str
     when: Literal["before", "after"]
@@ -44,10 +44,10 @@ class _KillingStore:
 
 
 def killing(store: Store, kill: Kill) -> Store:
-    """Return a store that works like `store` until it kills the process."""
+    """Return a store that passes all calls to `store`, and kills the process at that point."""
     return cast("Store", _KillingStore(store, kill))
 
 
 def die() -> None:
-    """End the process at once: nothing is flushed or closed."""
+    """Kill the process, so that nothing is flushed or closed."""
     os.kill(os.getpid(), signal.SIGKILL)

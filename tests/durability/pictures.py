@@ -1,4 +1,4 @@
-"""The model of these tests, and how its bills are checked: each item has one number, one picture and one bill."""
+"""The model of these tests, and the check of its bills: each item has one number, one picture and one bill."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def picture(number: int) -> bytes:
 
 
 def serve_pictures(emulator: Emulator) -> None:
-    """Serve the model: it answers with the input's number and a file, after the `seconds` of the input."""
+    """Add the model to the emulator. It runs for the input's `seconds`, and returns its number and a file."""
 
     @emulator.endpoint(PICTURES, runners=10_000)
     async def paint(input: Any, job: JobContext) -> Any:
@@ -31,8 +31,8 @@ def serve_pictures(emulator: Emulator) -> None:
 def wrong_in_the_books(jobs: Iterable[Mapping[str, Any]], entries: Iterable[LedgerEntry]) -> list[str]:
     """Return the differences between the server's jobs and the ledger's entries.
 
-    Each item has one paid request. It may have further ones only if the ledger counts them as attempts; the ledger
-    must know the ids of all but those that it submitted again after an uncertain submit.
+    Each item has one paid request. Further ones are allowed only if the ledger counts them as attempts. The ledger
+    must have the id of each request, except those that were submitted again after an uncertain submit.
     """
     wrong, paid = [], defaultdict[int, list[str]](list)
     for job in jobs:

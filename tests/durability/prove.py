@@ -1,8 +1,8 @@
-"""`python -m tests.durability.prove [--items N] [--kills N] [--seeds A,B,C]`: is every item paid for once?
+"""`python -m tests.durability.prove [--items N] [--kills N] [--seeds A,B,C]` proves that each item is paid once.
 
 A batch with downloads runs against an emulator in a separate process, with random faults. It gets SIGKILL at random
-moments, and is started again by the same command. At the end the server's jobs, the ledger and the files are
-compared. Items that are still uncertain wait until fal's history has caught up, which takes most of the time.
+moments, and is started again with the same command. At the end the server's jobs, the ledger and the files are
+compared. Items that are still uncertain wait until fal's history is up to date, which takes most of the time.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ async def server(folder: Path) -> AsyncIterator[str]:
 
 
 async def serve(folder: str) -> int:
-    """Serve until standard input is closed. Unlike `fal-async emulator`, it keeps every job."""
+    """Run an emulator until standard input is closed. Unlike `fal-async emulator`, it deletes no job."""
     emulator = Emulator(record=False, folder=folder, keep_jobs=10**7)
     serve_pictures(emulator)
     async with emulator:

@@ -24,24 +24,24 @@ from tests.durability.client_process import KILLED, Ran, ended, run, started
 from tests.durability.pictures import picture, wrong_in_the_books
 
 ROUNDS = 4
-"""Further runs for items that are still uncertain."""
+"""Maximum number of further runs for items that are still uncertain."""
 
 
 @attrs.define(kw_only=True)
 class Account:
-    """The counts of a proof, and what was wrong."""
+    """The counts of a proof, and the errors that it found."""
 
     items: int
     kills: int = 0
     runs: int = 0
     jobs: int = 0
     submits: int = 0
-    """Attempts that the ledger counts."""
+    """Number of attempts in the ledger."""
     resubmitted: int = 0
-    """Items with more than one attempt in the ledger."""
+    """Number of items with more than one attempt in the ledger."""
     wrong: list[str] = attrs.field(factory=list)
     stories: list[str] = attrs.field(factory=list)
-    """How each run to the end went."""
+    """A line about each run that was not killed."""
 
     def __str__(self) -> str:
         return (
@@ -52,7 +52,7 @@ class Account:
 
 
 def now_and_then() -> list[Fault]:
-    """Return random faults: refused and broken submits, taken by fal or not, failed polls, cut downloads."""
+    """Return random faults: refused submits, broken ones (accepted or not), failed polls, incomplete downloads."""
     chances = (
         (0.05, Fault.answer(429, on="submit")),
         (0.02, Fault.reset(on="submit", taken=True)),
@@ -79,7 +79,7 @@ async def prove(url: str, plan: Plan, *, kills: int, dice: random.Random, patien
 
 
 async def _killed(url: str, plan: Plan, account: Account, after: int, dice: random.Random) -> int:
-    """Kill it a little after `after` new items have ended; return how many new ones there were."""
+    """Kill the program shortly after `after` new items have ended. Return how many have ended by then."""
     new = 0
     async with started(url, plan) as process:
         assert process.stdout is not None
@@ -109,7 +109,7 @@ async def _to_the_end(url: str, plan: Plan, account: Account, patience: float | 
             plan = attrs.evolve(plan, give_up=True)
             continue
         await asyncio.sleep(patience)
-        # One more request of this ledger, sent after all others: once the history shows it, it has caught up.
+        # One more request of this ledger, sent after all others. Once the history has it, it is up to date.
         await run(url, attrs.evolve(plan, first=plan.first + plan.count + account.runs, count=1))
     return ran
 

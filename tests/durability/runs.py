@@ -44,9 +44,9 @@ def a_plan(folder: Path, **other: Any) -> Plan:
 
 
 def assert_all_there(ran: Ran, plan: Plan) -> None:
-    """Assert that every result is there, and every file once, with its content.
+    """Assert that the run has every result, and every file once, with the right content.
 
-    Files that a killed download has left half are hidden, and don't count.
+    Hidden files are ignored: killed downloads have left them incomplete.
     """
     numbers = range(plan.first, plan.first + plan.count)
     assert (ran.status, ran.wrong) == (0, {}), ran.errors

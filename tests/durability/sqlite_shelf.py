@@ -1,4 +1,4 @@
-"""Ledgers over one SQLite file, opened as by several processes, each of which may die at any moment."""
+"""Opens ledgers on one SQLite file as several processes would, each of which may be killed at any moment."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ T = TypeVar("T")
 
 
 class SqliteShelf:
-    """Opens stores, each of which is a separate owner, as if it belonged to another process.
+    """Opens stores. Each is a separate owner, as if it belonged to another process.
 
-    What only real processes show (their locks, and the files that they read) is in `test_processes.py`.
+    Tests that need real processes, because of their locks and open files, are in `test_processes.py`.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class SqliteShelf:
         return cast("Store", store)
 
     def crash(self, store: Store) -> None:
-        """Free its lock without tidying up, as the kernel does for a process that has died."""
+        """Release the lock of its owner without closing it, as the kernel does for a killed process."""
         assert isinstance(store, SqliteStore)
         self._runner.run(_crash(store))
         self._open.remove(store)

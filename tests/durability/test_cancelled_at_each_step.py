@@ -1,4 +1,4 @@
-"""A keyed call is cancelled, or its session closed, after each step of the loop: one request, one entry.
+"""A keyed call is cancelled, or its session closed, after each step of the loop. It has one request and one entry.
 
 The steps are those of the event loop. The ledger's writer is a thread, so a step may meet it at another point in
 another run; the call must be paid once in each case.

@@ -1,4 +1,4 @@
-"""The wall clock jumps by an hour: time limits don't follow it, and nothing is paid twice."""
+"""The wall clock jumps by an hour. Time limits do not depend on it, and nothing is paid twice."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def test_a_clock_jump_during_a_batch_changes_nothing(
 async def test_a_process_killed_with_a_wrong_clock_pays_nothing_twice(
     pictures: Emulator, tmp_path: Path, jump: int
 ) -> None:
-    """Its claims have other times than fal's history, so that a look-up which finds nothing proves nothing."""
+    """Its claims have other times than fal's history, so a look-up without a match proves nothing."""
     clock, plan = JumpingClock(tmp_path), a_plan(tmp_path)
     clock.jump(jump)
     pictures.faults.add(Fault.stall(600, on="submit", times=None))

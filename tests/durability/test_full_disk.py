@@ -1,4 +1,4 @@
-"""A disk that fills up during a batch: nothing more is paid for, and what the ledger has stays there."""
+"""The disk becomes full during a batch. Nothing more is paid for, and the entries in the ledger are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that is killed at each point of an item's life and started again: one bill, and nothing is lost."""
+"""A process is killed at each step of an item, and started again. The item is billed once, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.durability.runs import ITEMS, a_plan, assert_all_there, books
 async def killed_at(emulator: Emulator, plan: Plan, point: Kill | Fault) -> None:
     """Kill the program at a call of its store, with one item done and one running.
 
-    If `point` is a fault, kill it while the server has the requests of all items and holds back its answers.
+    If `point` is a fault, kill the program while the server has the requests of all items and has not answered yet.
     """
     if isinstance(point, Kill):
         ran = await run(emulator.url, attrs.evolve(plan, kill=point, at_once=1))
@@ -61,7 +61,7 @@ async def test_a_batch_killed_and_started_again_pays_each_item_once(
 async def test_an_item_killed_between_claim_and_submit_is_uncertain_until_resolved(
     pictures: Emulator, tmp_path: Path
 ) -> None:
-    """The history of fal does not show it, but may not have caught up, so that proves nothing yet."""
+    """fal's history does not show the request, but may not be up to date, so this is not a proof yet."""
     plan = a_plan(tmp_path)
     await killed_at(pictures, plan, Kill(method="claim", when="after", nth=2))
     ran = await run(pictures.url, plan)

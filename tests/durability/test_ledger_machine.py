@@ -1,4 +1,4 @@
-"""Keyed calls of several processes over one SQLite file, step by step; a process may die between any two steps."""
+"""Keyed calls of several processes on one SQLite file, in random steps, between which a process may be killed."""
 
 from __future__ import annotations
 

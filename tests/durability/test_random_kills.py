@@ -1,4 +1,4 @@
-"""The proof on a small scale: `make prove` makes it with 20,000 items."""
+"""A small version of the proof that `make prove` runs with 20,000 items."""
 
 from __future__ import annotations
 
