@@ -49,6 +49,11 @@ class BatchSummary:
     elapsed: float = 0.0
     eta: float | None = None
 
+    def __str__(self) -> str:
+        """Return the repr with rounded numbers, for `print`."""
+        eta = None if self.eta is None else round(self.eta, 1)
+        return repr(attrs.evolve(self, rate=round(self.rate, 2), elapsed=round(self.elapsed, 1), eta=eta))
+
 
 class Tally:
     """The counters of one batch, from which its summary is made.

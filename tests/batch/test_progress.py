@@ -76,6 +76,12 @@ def test_wording_of_an_ended_batch_has_time_and_cost() -> None:
     )
 
 
+def test_a_printed_summary_has_rounded_numbers_and_its_repr_the_exact_ones() -> None:
+    summary = BatchSummary(total=3, done=1, rate=1.2345678901, elapsed=0.8100001, eta=1.61999)
+    assert "rate=1.23, elapsed=0.8, eta=1.6)" in str(summary)
+    assert "rate=1.2345678901, elapsed=0.8100001, eta=1.61999)" in repr(summary)
+
+
 def test_wording_omits_numbers_that_are_unknown() -> None:
     begun = BatchSummary(queued=40)
     assert (counts(begun), pace(begun), share(begun)) == ("0 done, 40 queued", "", None)

@@ -1,4 +1,4 @@
-"""The cells of the fault matrix: which fault, with which operation, and how the call ends."""
+"""The cells of the fault matrix: a fault, an operation, and the outcome of the call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ READS = ("status", "status_stream", "result", "cancel")
 FOLLOWED = ("status", "status_stream")
 JSON_READS = ("submit", "status", "result")
 LIMIT = 20.0
-"""Seconds; a call that takes longer counts as hanging."""
+"""Seconds after which a call counts as hanging."""
 TIMEOUTS = Timeouts(connect=0.5, first_byte=0.25, total=0.5, run=0.5, stream=0.25)
 PASSING = RetryPolicy(base_delay=0.005, max_delay=0.05, max_attempts=6, max_total=5, result_total=5, outage=5)
 LASTING = attrs.evolve(PASSING, max_attempts=4, max_total=0.3, result_total=0.3, outage=0.3)

@@ -15,11 +15,11 @@ Job = Mapping[str, Any]
 
 @attrs.frozen(kw_only=True)
 class Ending:
-    """How one call ended. `number` is in its input, by which the server's jobs are matched with it."""
+    """The outcome of one call. The server's jobs are matched with it by `number`, which is in its input."""
 
     number: int
     way: str
-    """How it was called, such as "subscribe" or "run"."""
+    """The kind of call, such as "subscribe" or "run"."""
     error: BaseException | None = attrs.field(default=None, repr=False)
     request_id: str | None = None
     answer: int | None = None

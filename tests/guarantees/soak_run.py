@@ -18,13 +18,13 @@ ECHO = "soak/echo"
 POLICY = RetryPolicy(max_attempts=8, base_delay=0.02, max_delay=1.0, max_total=10, result_total=30, outage=30)
 TIMEOUTS = Timeouts(connect=2, first_byte=1.5, total=4, run=4, stream=1.5)
 WAYS = {"subscribe": 50, "stream": 12, "handle": 12, "run": 8, "cancel": 9, "timeout": 9}
-"""How the calls are made, and how many of a hundred are made so."""
+"""The kinds of calls, and the percentage of each."""
 LOOKS = 40
 """Uncertain submits that are looked for: each look-up reads the whole history, page by page."""
 
 
 def echo_at(emulator: Emulator) -> None:
-    """Serve the model of the soak runs: it takes the `seconds` of its input, and returns the input."""
+    """Add the model of the soak runs to the emulator. It runs for its input's `seconds`, and returns the input."""
 
     @emulator.endpoint(ECHO, runners=1000)
     async def echo(input: Any, job: JobContext) -> Any:
@@ -89,7 +89,7 @@ def faults() -> list[Fault]:
 
 @attrs.frozen
 class Admin:
-    """Calls the emulator's admin route, which no fault strikes."""
+    """Calls the emulator's admin route, to which no fault applies."""
 
     url: str
     http: aiohttp.ClientSession

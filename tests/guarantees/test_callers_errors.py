@@ -1,4 +1,4 @@
-"""An exception of the caller's own function reaches the caller unchanged, and is never taken for fal's answer."""
+"""An exception of the caller's own function reaches the caller unchanged, and is not treated as fal's response."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def gives(error: BaseException, call: Awaitable[Any]) -> None:
 
 
 def jobs_and_cancels(emulator: Emulator) -> tuple[int, int]:
-    """Return how many jobs were made, and how many cancels were sent."""
+    """Return the number of jobs, and the number of cancels that were sent."""
     return len(emulator.jobs), emulator.count("cancel")
 
 

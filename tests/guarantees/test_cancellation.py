@@ -1,4 +1,4 @@
-"""A cancelled call cancels its remote request, exactly once, wherever the cancellation strikes.
+"""A cancelled call cancels its request on fal, exactly once, at whichever step it is cancelled.
 
 After every test, the fixtures in `conftest.py` check that no task, socket or generator is left.
 """
@@ -218,7 +218,7 @@ async def test_cancelling_handle_updates_does_not_cancel_the_request(
     task = asyncio.create_task(follow())
     await emulator.wait_for("status")
     await cancelled(task)
-    # The generator was left suspended: only the garbage collector closes it.
+    # The generator was left suspended, so that only the garbage collector closes it.
     for _ in range(3):
         await asyncio.sleep(0)
     assert jobs_and_cancels(emulator) == (1, 0)
@@ -380,7 +380,7 @@ async def test_several_cancellations_of_a_call_send_one_remote_cancel(
 async def test_a_cancellation_during_the_remote_cancel_of_a_timeout_raises_cancelled_error(
     fal: Session, emulator: Emulator, gate: Gate
 ) -> None:
-    """The caller gets the CancelledError that it asked for last; the remote request is cancelled all the same."""
+    """The caller gets the CancelledError of its last cancellation, and the request is still cancelled on fal."""
     emulator.faults.add(Fault.stall(0.3, on="cancel"))
     task = asyncio.create_task(fal.subscribe(GATE, timeout=0.3))
     await emulator.wait_for("cancel")
@@ -455,7 +455,7 @@ async def test_a_hundred_cancelled_calls_cancel_a_hundred_requests(
 async def test_a_call_cancelled_at_any_step_leaves_no_uncancelled_request(
     fal: Session, emulator: Emulator, gate: Gate, steps: int
 ) -> None:
-    """The call is cancelled after so many steps of the event loop, whatever it does then."""
+    """The call is cancelled after this number of steps of the event loop."""
     gate.open()
     task = asyncio.create_task(fal.subscribe(GATE, poll_interval=0.001))
     for _ in range(steps):

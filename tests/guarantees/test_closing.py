@@ -1,4 +1,4 @@
-"""A session closed at each step of an operation of the edges: it ends with a FalError or well, and never hangs."""
+"""A session is closed at each step of an operation of an integration, which then raises a FalError or succeeds."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ async def test_following_gives_up_when_an_outage_exceeds_its_limit(
         await asked
     (job,) = emulator.jobs.values()
     assert caught.value.request_id == job.request_id
-    # It is left running: it is paid for, and can be followed again by its id.
+    # The request still runs, because it is billed anyway, and can be followed again by its id.
     assert job.cancel_requests == 0
     await emulator.resume()
     gate.open()
@@ -411,7 +411,7 @@ async def test_a_credentials_function_is_called_again_after_a_401(emulator: Emul
 async def test_following_survives_a_credentials_function_that_fails_for_a_while(
     emulator: Emulator, gate: Gate
 ) -> None:
-    """The vault is down: following goes on, and a new submit is certainly not sent."""
+    """If the function fails, the request is still followed, and a new submit is certainly not sent."""
     down = False
 
     async def key() -> str:

@@ -429,7 +429,7 @@ async def test_a_callback_that_ignores_cancellation_does_not_delay_the_remote_ca
 async def test_a_session_closed_at_any_step_leaves_no_uncancelled_request(
     emulator: Emulator, gate: Gate, steps: int
 ) -> None:
-    """The session is closed after so many steps of the event loop, whatever the call does then."""
+    """The session is closed after this number of steps of the event loop."""
     gate.open()
     async with session_on(emulator) as fal:
         task = asyncio.ensure_future(fal.subscribe(GATE, {"n": 1}, poll_interval=0.001))

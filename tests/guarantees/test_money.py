@@ -56,7 +56,7 @@ BREAKS: list[tuple[str, dict[str, Any]]] = [
     ("html", {"status": 500}),
     ("html", {"status": 524, "taken": True}),
 ]
-"""After each of these fal may have taken the request."""
+"""Faults after which fal may have accepted the request."""
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -132,7 +132,7 @@ REFUSALS: list[Fault] = [
     Fault.answer(503, fal_headers=False),
     Fault.html(503),
 ]
-"""After each of these fal has certainly not taken the request."""
+"""Faults after which fal has certainly not accepted the request."""
 
 
 @pytest.mark.parametrize("name", CALLS)

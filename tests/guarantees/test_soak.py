@@ -26,7 +26,7 @@ def job(number: int, request_id: str, **other: object) -> dict[str, object]:
 
 
 def test_balance_reports_every_kind_of_violation() -> None:
-    """The account itself must notice what it is there for."""
+    """The account must report the errors that it is made to find."""
     endings = [
         Ending(number=1, way="subscribe", request_id="a", answer=1),
         Ending(number=2, way="subscribe", request_id="c", answer=3),
