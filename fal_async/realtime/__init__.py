@@ -1,10 +1,10 @@
 """Realtime: conversations with a model over a WebSocket (protocol 6).
 
-`client.py` is `fal.realtime`. `dialer.py` makes its handshakes, and `tokens.py` gets their tokens.
-`connection.py` is the user's connection. Below it, `reconnecting.py` replaces the WebSocket when it is lost.
-`reader.py` and `message_queue.py` deliver messages to the receiving task, and `codec.py` decodes them.
-`pending_request.py` is the request that fails when its connection is lost, and `lost_answers.py` reports messages
-whose answers are lost.
+`client.py` has `fal.realtime`. `dialer.py` makes the handshakes, with the tokens that `tokens.py` gets.
+`connection.py` has the user's connection. It uses `reconnecting.py`, which replaces the WebSocket when it is lost.
+`reader.py` and `message_queue.py` deliver messages to the task that receives, and `codec.py` decodes them.
+`pending_request.py` records the call of `request` that waits for its answer, and `lost_answers.py` reports messages
+that will not be answered, because their connection was lost.
 """
 
 from fal_async.realtime.client import Realtime

@@ -1,4 +1,7 @@
-"""`fal.realtime`: checks the options of realtime connections and makes them (protocol 6)."""
+"""`fal.realtime`: makes realtime connections and checks their options (protocol 6).
+
+Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ class Realtime:
         tokens: RealtimeTokens,
         connections: weakref.WeakSet[Closeable],
     ) -> None:
-        """`connections`: what the session has to close."""
+        """`connections`: the open connections, which the session closes when it is closed."""
         self._transport, self._settings = transport, settings
         self._tokens, self._connections = tokens, connections
 
@@ -59,7 +62,7 @@ class Realtime:
         endpoint_id: str,
         *,
         path: str = DEFAULT_PATH,
-        # What is sent and received
+        # Messages
         max_buffering: int | None = None,
         encode: Encode | None = None,
         decode: Decode | None = None,
@@ -86,43 +89,45 @@ class Realtime:
     ) -> RealtimeConnection:
         """Return a connection to a model: `async with fal.realtime.connect("fal-ai/...") as connection:`.
 
-        Nothing is sent before the block is entered, which raises what the handshake raises: see
+        The connection is opened when the block is entered. For the errors of the handshake, see
         `RealtimeConnection`. fal's documentation: https://docs.fal.ai/model-apis/real-time/quickstart
 
         Args:
             endpoint_id: such as `"fal-ai/fast-lcm-diffusion"`.
             path: the endpoint's realtime path, added to the endpoint id; default "/realtime".
-            max_buffering: how many messages the server buffers before it drops the oldest, 1 to 60. None (default):
-                the app decides.
-            encode: a function that makes a frame of a message: `bytes` for a binary frame, `str` for a text frame.
-                `json.dumps` does for apps that speak JSON. None (default): msgpack.
-            decode: a function that makes a message of a frame, such as `json.loads`. None (default): msgpack.
-            throttle: the least time between two sent messages, in seconds. Of the messages in between, only the
-                newest is sent when its time comes. None (default): no limit.
-            max_message_size: the limit of a received message, in bytes; a larger one ends the connection. Default
-                64 MiB; None: no limit.
-            receive_buffer: how many received messages are buffered; default 64. When the buffer is full, reading
-                stops, so that the server has to wait.
-            reconnect: True (default), False, or a `Reconnect(attempts=..., ...)`. See `RealtimeConnection`.
-            keep: which messages are kept while there is no connection: "latest" (default) only the newest, "all" up
-                to `max_unsent`; then `send` waits.
+            max_buffering: how many messages the server buffers before it discards the oldest, 1 to 60. None
+                (default): the app decides.
+            encode: a function that converts a message into a frame: `bytes` for a binary frame, `str` for a text
+                frame. For apps that use JSON, pass `json.dumps`. None (default): msgpack.
+            decode: a function that converts a frame into a message, such as `json.loads`. None (default): msgpack.
+            throttle: the shortest time between two sent messages, in seconds. If several messages are sent within
+                this time, only the newest of them is sent, at the end of the time. None (default): no limit.
+            max_message_size: the size of the largest message that can be received, in bytes. A larger one closes
+                the connection. Default 64 MiB; None: no limit.
+            receive_buffer: how many received messages are buffered; default 64. While the buffer is full, nothing
+                is read from the connection, so that the server has to wait.
+            reconnect: whether a lost connection is replaced: True (default), False, or a
+                `Reconnect(attempts=..., ...)`. See `RealtimeConnection`.
+            keep: which messages are kept while there is no connection. "latest" (default): only the newest. "all":
+                up to `max_unsent`; when there are so many, `send` waits.
             max_unsent: how many messages are kept with `keep="all"`; default 64.
-            heartbeat: seconds of silence after which a ping is sent; the connection is lost if nothing arrives for
-                as long again. Default 20; None: no pings.
-            use_token: True (default): a short-lived token is fetched for this app and kept for further connections.
-                False: the handshake has the key itself.
+            heartbeat: seconds without any data from the server after which a ping is sent. If nothing arrives for
+                as long again, the connection counts as lost. Default 20; None: no pings.
+            use_token: whether the handshake is authenticated by a short-lived token for this app, which is fetched
+                once and used for further connections, too. Default True. False: it is authenticated by the API key.
             token_provider: a function, async or not, that returns a token that was fetched elsewhere. It is called
                 with the endpoint id and path before each handshake. None (default): see `use_token`.
-            token_form: how a fetched token names the app: "alias" (default), or "path" for `/tokens/realtime`.
-            token_seconds: the lifetime that is requested for a fetched token, in seconds; default 120.
+            token_form: how the request for a token names the app: "alias" (default), or "path" for
+                `/tokens/realtime`.
+            token_seconds: the lifetime that is requested for a token, in seconds; default 120.
             on_reconnect: a function, async or not, that is called with a `Reconnected` when a lost connection was
-                replaced. It may send, but can't receive, as nothing is read until it returns. None (default):
-                `recv` raises a RealtimeError if messages were not answered.
-            on_timings: a function, async or not, that is called with the seconds that the model reports to have
-                taken. It can't receive either. None (default): not reported.
+                replaced. It may send, but it can't receive, because nothing is read until it returns. None
+                (default): `recv` raises a RealtimeError if messages were not answered.
+            on_timings: a function, async or not, that is called with the seconds that the model reports as its run
+                time. It can't receive either. None (default): no function.
             connect_timeout: seconds for one handshake, which may wait for a runner; default 90.
-            hint: prefers a runner that reported this hint. None (default): none.
-            headers: more headers of the handshake. None (default): none.
+            hint: fal prefers a runner that reported this hint. None (default): no hint.
+            headers: further headers of the handshake. None (default): no further headers.
 
         Returns:
             A connection that is not open yet.

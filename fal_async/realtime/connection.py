@@ -1,4 +1,7 @@
-"""`RealtimeConnection`: send, receive, request (protocol 6)."""
+"""`RealtimeConnection`: send, receive, request (protocol 6).
+
+Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -33,25 +36,26 @@ class RealtimeConnection:
             await connection.send({"prompt": "a dog"})
             async for message in connection: ...
 
-    One task at a time may receive; any number of tasks may send. When the server ends the session regularly (close
-    code 1000, or TIMEOUT when it was idle), the iteration ends; with `reconnect`, the next `send` begins a new
+    One task at a time may receive; any number of tasks may send. When the server ends the session normally (close
+    code 1000, or TIMEOUT after an idle time), the iteration stops. With `reconnect`, the next `send` begins a new
     session.
 
-    Unless `reconnect=False`, a lost connection (broken, silent, or the server going away) is replaced in the
-    background, and a rejected token is renewed. Messages that were sent and not answered by then are reported to
-    `on_reconnect`, and never sent again. Without `on_reconnect`, `recv` or the iteration raises one RealtimeError
-    for them, and can be continued. Messages that could not be sent are sent on the new connection, as far as `keep`
-    keeps them. If the model or the server reports an error, or refuses the connection, the receiving task gets a
-    `RealtimeError`.
+    Unless `reconnect=False`, a lost connection (it broke, the server was silent or is shutting down) is replaced in
+    the background, and a rejected token is renewed. Messages that were sent but not answered before the loss are
+    reported to `on_reconnect`, and never sent again. Without `on_reconnect`, `recv` or the iteration raises one
+    RealtimeError for them; afterwards you can continue to receive. Messages that could not be sent are kept as
+    `keep` says, and sent on the new connection. If the model or the server reports an error, or refuses the
+    connection, the task that receives gets a `RealtimeError`.
 
     Entering the block makes the handshake. It raises ApiError if fal refuses the handshake or the token,
-    TransportError if fal is not reached, ConfigurationError if `token_provider` returns something else than a
-    token, and SessionStateError if the connection was entered before. If it is cancelled, nothing stays open.
+    TransportError if fal is not reached, ConfigurationError if `token_provider` returns something other than a
+    token, and SessionStateError if the connection was entered before. If entering is cancelled, no connection stays
+    open.
 
     Attributes:
         endpoint_id: the endpoint, with its path.
         reconnects: how often a lost connection was replaced.
-        ended: whether the session is over.
+        ended: whether the session is over, normally or with an error.
     """
 
     def __init__(
@@ -94,14 +98,12 @@ class RealtimeConnection:
 
     @property
     def ended(self) -> bool:
-        """Whether the session is over. Messages that arrived before may still wait to be received."""
+        """Whether the session is over. Messages that arrived before can still be received."""
         return self._connection.ended
-
-    # Life.
 
     async def __aenter__(self) -> RealtimeConnection:
         if self._connection.started or self._closed:
-            raise SessionStateError("a realtime connection is entered once: call connect() again")
+            raise SessionStateError("a realtime connection can be entered only once: call connect() again")
         await self._connection.start()
         return self
 
@@ -111,9 +113,9 @@ class RealtimeConnection:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connection with code 1000. Messages that wait to be sent are dropped.
+        """Close the connection with code 1000. Messages that wait to be sent are discarded.
 
-        Closing twice is allowed. If it is cancelled, call it again. Raises nothing.
+        Closing twice is allowed. If this call is cancelled, call it again. Raises nothing.
         """
         self._closed = True
         if self._holding is not None:
@@ -125,16 +127,15 @@ class RealtimeConnection:
             await asyncio.wait(late)
         await self._connection.aclose()
 
-    # Messages.
-
     async def send(self, message: Any) -> None:
         """Send a message.
 
-        It does not wait for an answer. While a lost connection is being replaced, the message is kept as `keep`
-        says. If this is cancelled, the message may or may not have been sent.
+        The call does not wait for an answer. While a lost connection is being replaced, the message is kept as
+        `keep` says. If this call is cancelled, the message may or may not have been sent.
 
         Args:
-            message: anything that `encode` takes; for msgpack: what JSON can carry, `bytes`, and records.
+            message: anything that `encode` accepts. Without `encode=`: values of JSON, `bytes`, and records such as
+                dataclasses.
 
         Raises:
             ConfigurationError: the message can't be encoded.
@@ -148,14 +149,14 @@ class RealtimeConnection:
     async def recv(self) -> Any:
         """Return the next message.
 
-        Cancelling it is safe: no message is lost.
+        Cancelling this call is safe: no message is lost.
 
         Returns:
-            The decoded message. None once the session has ended regularly; then `ended` is True.
+            The decoded message. None when the session has ended normally; then `ended` is True.
 
         Raises:
-            RealtimeError: the session ended with an error. Or, without `on_reconnect`, a connection was lost with
-                messages that were not answered (`.in_flight`); then `ended` is False, and `recv` can be called
+            RealtimeError: the session ended with an error. Or, without `on_reconnect`, a connection was lost before
+                messages were answered (`error.in_flight` has them); then `ended` is False, and `recv` can be called
                 again.
             SessionStateError: another task is receiving, a callback of this connection called it, or the connection
                 was never entered.
@@ -177,22 +178,25 @@ class RealtimeConnection:
         return value
 
     async def request(self, message: Any, *, timeout: float | None = None) -> Any:
-        """Send a message and return the next one that arrives, for models that answer each message with one.
+        """Send a message and return the next message that arrives, for models that answer each message with one.
 
-        Requests of several tasks take turns. After a request that was cancelled or timed out, its answer may still
-        arrive: later requests raise RealtimeError until the connection is replaced.
+        Calls of several tasks wait for each other. After a call that was cancelled or timed out, its answer
+        may still arrive and be mistaken for another one's. Therefore later calls raise RealtimeError until the
+        connection is replaced.
 
         Args:
-            message: anything that `encode` takes.
-            timeout: seconds for all of it, the turns of other tasks included. None (default): no limit.
+            message: anything that `encode` accepts.
+            timeout: seconds for the whole call, waiting for calls of other tasks included. None (default): no
+                limit.
 
         Returns:
             The answer, decoded.
 
         Raises:
             ConfigurationError: the message can't be encoded, or `timeout` is wrong.
-            RealtimeError: the connection was lost, or the session ended, before the answer: the model may have had
-                the message. Or an earlier request was given up. Later requests use the new connection.
+            RealtimeError: the connection was lost, or the session ended, before the answer arrived; the model may
+                have received the message. After a loss, later calls use the new connection. Or an earlier call was
+                cancelled or timed out.
             ClientTimeoutError: no answer arrived within `timeout`.
             SessionStateError: the connection is closed, or another task is receiving.
         """
@@ -216,8 +220,8 @@ class RealtimeConnection:
         try:
             if pending.given_up is not None:
                 raise connection.problem(
-                    "an earlier request was given up, and its late answer could be taken for this one's: "
-                    "open another connection"
+                    "an earlier request() was cancelled or timed out, and its late answer could be taken for the "
+                    "answer to this one: open another connection"
                 )
             pending.waiting = outgoing
             await connection.send(outgoing)
@@ -233,10 +237,8 @@ class RealtimeConnection:
             raise connection.problem("the session ended before the answer", in_flight=[outgoing.message])
         return value
 
-    # Throttle.
-
     def _goes_now(self, throttle: Throttle, outgoing: Outgoing) -> bool:
-        """Return whether to send the message now; otherwise hold it until its time, in place of an older one."""
+        """Return whether to send the message now. If not, it is sent later, in place of an older one."""
         loop = asyncio.get_running_loop()
         if self._held is None and (wait := throttle.wait(loop.time())):
             self._holding = loop.call_later(wait, self._release, throttle)
@@ -255,6 +257,6 @@ class RealtimeConnection:
             task.add_done_callback(self._late_sends.discard)
 
     async def _send_late(self, outgoing: Outgoing) -> None:
-        # The sender has returned already: the next `send` or `recv` reports the end of the session.
+        # The call of `send` has returned already. The next `send` or `recv` reports the end of the session.
         with contextlib.suppress(FalError):
             await self._connection.send(outgoing)

@@ -1,4 +1,4 @@
-"""Handshakes of a realtime connection (protocol 6.1), and a second one if a kept token is refused."""
+"""The handshakes of a realtime connection (protocol 6.1), and a second one if a kept token is refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Dialer:
         self._connect_timeout, self._headers, self._token = connect_timeout, headers, token
 
     async def dial(self, exits: contextlib.AsyncExitStack) -> WebSocket:
-        """Open a WebSocket, to be closed by `exits`. Raises what the token service or the handshake raises."""
+        """Open a WebSocket, which `exits` closes. Raises the errors of the token service and of the handshake."""
         try:
             return await self._handshake(exits)
         except (AuthenticationError, PermissionDeniedError):
@@ -44,9 +44,9 @@ class Dialer:
         return await self._handshake(exits)
 
     def token_rejected(self, in_a_row: int) -> bool:
-        """Note that the token was rejected; return whether to try another one.
+        """Record that the token was rejected. Return whether a new token may help.
 
-        `in_a_row`: rejections without a message in between, this one included.
+        `in_a_row`: the number of rejections without a message in between, this one included.
         """
         return self._token is not None and self._token.rejected(in_a_row)
 

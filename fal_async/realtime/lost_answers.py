@@ -1,4 +1,4 @@
-"""Reporting messages that will not be answered, since their connection was lost: no task may wait forever."""
+"""Reports messages that will not be answered, because their connection was lost, so that no task waits forever."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fal_async.realtime.pending_request import PendingRequest
 
 
 class LostAnswers:
-    """Raises errors for lost answers in the tasks that wait for them. `problem` makes the errors.
+    """Raises errors for lost answers in the tasks that wait for them. The function `problem` makes the errors.
 
-    `unreported`: the error for the next task that receives; None if there is none.
+    `unreported`: an error that the next task that receives will get, or None.
     """
 
     def __init__(
@@ -25,9 +25,9 @@ class LostAnswers:
         self.unreported: RealtimeError | None = None
 
     def lose(self, sent: list[Outgoing], lost: RealtimeError) -> list[Any]:
-        """Note that the connection was lost, and fail the pending request if it is among `sent`.
+        """Record that the connection was lost, with `sent` unanswered. Return the messages of `sent`.
 
-        Return all of `sent` as messages.
+        If the pending request is among them, its caller gets an error at once.
         """
         requests = self._pending.waiting, self._pending.given_up
         self._since = [outgoing.message for outgoing in sent if outgoing not in requests]
@@ -38,7 +38,7 @@ class LostAnswers:
         return [outgoing.message for outgoing in sent]
 
     def report(self, lost: RealtimeError) -> None:
-        """Without `on_reconnect`: raise an error for lost answers in the task that receives, now or next."""
+        """Without `on_reconnect`: raise an error for the lost answers in the task that receives now or next."""
         if not self._since:
             return
         in_flight = [*(() if self.unreported is None else self.unreported.in_flight), *self._since]
@@ -47,18 +47,19 @@ class LostAnswers:
             f"({lost.message}); to be notified without an error, pass on_reconnect="
         )
         error, self._since = self._problem(words, code=lost.code, in_flight=in_flight), []
-        # A request that waits now is not among them: it is sent on the new connection, and answered there.
-        heard = self._pending.waiting is None and self._messages.interrupt(error)
-        self.unreported = None if heard else error
+        # A request that is pending now must not get the error: it is sent on the new connection, and answered
+        # there.
+        is_raised = self._pending.waiting is None and self._messages.interrupt(error)
+        self.unreported = None if is_raised else error
 
     def raise_unreported(self) -> None:
-        """Raise the unreported error, once all messages that arrived before were taken."""
+        """Raise the unreported error, if all messages that arrived before it were received."""
         if self.unreported is not None and not self._messages.waiting:
             error, self.unreported = self.unreported, None
             raise error
 
     def was_replaced(self, request: Outgoing) -> None:
-        """Fail the pending request if it was not sent, as a newer message took its place."""
+        """Raise an error in the pending call of `request()` if a newer message replaced its message before sending."""
         if request is self._pending.waiting:
-            words = "the request was not sent: a newer message took its place while there was no connection"
+            words = "the request was not sent: a newer message replaced it while there was no connection"
             self._messages.interrupt(self._problem(words))

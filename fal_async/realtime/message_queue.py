@@ -1,4 +1,4 @@
-"""A bounded queue of messages, from the task that reads a connection to the task that receives."""
+"""A bounded queue of messages between the task that reads the connection and the user's task that receives."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from fal_async.errors import FalError, SessionStateError
 
 END = object()
-"""What `get` returns once all messages were taken and the session has ended regularly."""
+"""Returned by `get` when all messages were received and the session has ended normally."""
 
 
 class MessageQueue:
-    """A queue for one task that puts and one that gets.
+    """A queue for one task that puts messages and one that gets them.
 
-    It holds `limit` messages, in `waiting`; the task that puts awaits `room` when it is full.
+    The queue has at most `limit` messages, in `waiting`. When it is full, the task that puts must await `room`.
 
-    `producer`: the task that puts. The user's callbacks run in it, and can't wait for a message.
+    `producer`: the task that puts. User callbacks run in this task, so that they can't wait for a message.
     """
 
     def __init__(self, limit: int) -> None:
@@ -28,7 +28,7 @@ class MessageQueue:
         self._room: asyncio.Future[None] | None = None
         self._closed = False
         self.end_was_reported: bool = False
-        """Whether a task was informed that the session has ended."""
+        """Whether a task got END, or the error, after the session had ended."""
         self._error: FalError | None = None
 
     @property
@@ -54,9 +54,10 @@ class MessageQueue:
                 self._room = None
 
     async def get(self) -> Any:
-        """Return the next message. At the end, return END or raise the error that the queue was closed with.
+        """Return the next message. After the last one, return END or raise the error that `close` was called with.
 
-        Raises SessionStateError if another task is waiting already, or if a callback would wait for itself.
+        Raises SessionStateError if another task is waiting already, or if a callback calls it, which would wait for
+        itself.
         """
         if self.waiting:
             value = self.waiting.popleft()
@@ -74,17 +75,20 @@ class MessageQueue:
         if self.producer is not None and self.producer is asyncio.current_task():
             raise SessionStateError("a callback can't wait for a message: it would wait for itself")
         if self._taker is not None and not self._taker.done():
-            raise SessionStateError("another task is receiving from this connection: only one can")
+            raise SessionStateError("another task is receiving from this connection: only one task can")
         taker = self._taker = asyncio.get_running_loop().create_future()
         try:
             return await taker
         except asyncio.CancelledError:
             if taker.done() and not taker.cancelled() and taker.exception() is None:
-                self.waiting.appendleft(taker.result())  # arrived in the same step: keep it
+                self.waiting.appendleft(taker.result())  # a message arrived in the same step: keep it
             raise
 
     def close(self, error: FalError | None) -> None:
-        """End the queue. Messages in it can still be taken. Closing twice changes nothing."""
+        """Close the queue. Its messages can still be received. A second call changes nothing.
+
+        `error`: raised by `get` after the last message; None: `get` returns END.
+        """
         if self._closed:
             return
         self._closed, self._error = True, error
@@ -94,7 +98,7 @@ class MessageQueue:
         self._closed, self._error, self.end_was_reported = False, None, False
 
     def interrupt(self, error: FalError) -> bool:
-        """Raise `error` in the task that waits. Return False if no task does: the error is dropped then."""
+        """Raise `error` in the task that waits in `get`. Return False, and do nothing, if no task waits."""
         taker, self._taker = self._taker, None
         if taker is None or taker.done():
             return False
@@ -102,6 +106,7 @@ class MessageQueue:
         return True
 
     def _hand_over(self, value: Any) -> bool:
+        """Return `value` from the `get` of the task that waits. Return False, and do nothing, if no task waits."""
         taker, self._taker = self._taker, None
         if taker is None or taker.done():
             return False

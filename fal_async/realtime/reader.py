@@ -1,4 +1,4 @@
-"""Reading a connection: in the task that waits for a message, or in the connection's own task if none does."""
+"""Reads a connection: in the user's task while it waits for a message, else in the connection's own task."""
 
 from __future__ import annotations
 
@@ -29,13 +29,17 @@ from fal_async.transport import WebSocket
 OnTimings = Callable[[float], Awaitable[None] | None]
 
 _FREE, _READER, _TAKER = range(3)
-"""Which task may read: none yet, the one in `run`, or the one in `take`."""
+"""Which task reads now: none, the connection's own task (in `run`), or the user's task (in `take`)."""
 _IDLE = 0.5
-"""Seconds without a call of `take` after which the task in `run` reads, to answer pings and notice the end."""
+"""Seconds without a call of `take` after which the task in `run` reads, to answer pings and notice a disconnect."""
 
 
 class Lost(Exception):
-    """Raised when the connection is lost and a new one may help. `ended`: the session before ended regularly."""
+    """Raised when the connection is lost and a new one may help.
+
+    `error`: the reason. `unauthorized`: whether the token was rejected; default False. `ended`: whether the server
+    had ended the session normally, and a new session begins; default False.
+    """
 
     def __init__(self, error: RealtimeError, *, unauthorized: bool = False, ended: bool = False) -> None:
         super().__init__()
@@ -47,11 +51,12 @@ class Lost(Exception):
 class Reader:
     """Reads the frames of one connection as messages.
 
-    To hand each message from a reading task to a waiting one costs a turn of the event loop, a sixth of a round
-    trip's CPU. So the task that receives reads itself, in `take`. The connection's own task, in `run`, reads while
-    no other task does, puts these messages into the queue, and handles the end of the connection.
+    If a separate task read each message and passed it to the user's task, that would cost a turn of the event loop,
+    a sixth of a round trip's CPU. Therefore the user's task reads the connection itself, in `take`. While it does
+    not, the connection's own task reads in `run`, puts the messages into the queue, and handles a disconnect.
 
-    `on_timings`: called with the seconds that the model reports to have taken; an exception in it ends the reading.
+    `on_timings`: called with the seconds that the model reports as its run time. If it raises, reading stops with
+    that exception.
     """
 
     def __init__(
@@ -67,14 +72,15 @@ class Reader:
         self._socket, self._read, self._messages = socket, codec.read, messages
         self._in_flight, self._on_timings, self._endpoint_id = in_flight, on_timings, endpoint_id
         self._turn = _READER
-        self._taken = self._asked = False  # `take` was called since the last check; `run` waits for its end
+        self._taken = False  # whether `take` has returned since `run` last checked
+        self._asked = False  # whether `run` waits for a `take` to return
         self._end: Exception | None = None
         self._wake_up = asyncio.Event()
 
     async def run(self) -> None:
-        """Read until the session ends regularly.
+        """Read until the session ends normally.
 
-        Raises Lost if a new connection may help, else RealtimeError; also what `on_timings` raises.
+        Raises Lost if a new connection may help, else RealtimeError; or an exception of `on_timings`.
         """
         try:
             await self._run()
@@ -94,14 +100,14 @@ class Reader:
             await self._until_idle()
 
     async def take(self) -> Any:
-        """Return the next message, or what the queue returns or raises at the end."""
+        """Return the next message. At the session's end, return END or raise its error."""
         if self._turn == _TAKER:
-            raise SessionStateError("another task is receiving from this connection: only one can")
+            raise SessionStateError("another task is receiving from this connection: only one task can")
         if self._turn == _READER or self._end is not None or self._messages.waiting:
             return await self._messages.get()
         self._turn = _TAKER
         try:
-            # The same as `_message`, without the cost of another coroutine.
+            # This is `_message` inlined, which saves a coroutine for nearly every message.
             control, value = self._read(await self._socket.receive())
             if control is not None:
                 await self._obey(control)
@@ -109,7 +115,7 @@ class Reader:
             self._in_flight.answered()
             return value
         except Exception as error:
-            self._end = error  # the task in `run` handles it, and closes the queue
+            self._end = error  # the task in `run` handles the error, and closes the queue
         finally:
             self._turn, self._taken = _FREE, True
             if self._asked or self._end is not None:
@@ -125,7 +131,7 @@ class Reader:
             await self._obey(control)
 
     async def _obey(self, control: Control) -> None:
-        """Act on a control frame, by the table of protocol 6.3."""
+        """Act on a control frame as the table of protocol 6.3 says."""
         if isinstance(control, Timings):
             await call_back(self._on_timings, control.seconds)
         elif isinstance(control, Ended):
@@ -141,18 +147,22 @@ class Reader:
         return RealtimeError(message, endpoint_id=self._endpoint_id, **details)
 
     async def _until_idle(self) -> None:
-        """Wait until `take` was not called for `_IDLE` seconds. Raises the error that ended a `take`."""
+        """Wait until `take` was not called for `_IDLE` seconds. If a `take` failed, raise its error."""
         while True:
             self._taken = False
             await self._wait_for_taker(_IDLE)
             if self._turn == _FREE and not self._taken:
                 return
-            if not self._taken:  # a task is reading in `take`: check again when it has returned
+            if not self._taken:  # a task is still reading in `take`: check again when it has returned
                 self._asked = True
                 await self._wait_for_taker(None)
                 self._asked = False
 
     async def _wait_for_taker(self, limit: float | None) -> None:
+        """Wait `limit` seconds (None: no limit), or until a `take` fails or, if `_asked`, returns.
+
+        If a `take` failed, raise its error.
+        """
         if self._end is None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limit):

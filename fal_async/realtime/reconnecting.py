@@ -24,16 +24,16 @@ from fal_async.transport import WebSocket
 OnReconnect = Callable[[Reconnected], Awaitable[None] | None]
 
 _STEADY = 60.0
-"""Seconds after which a connection counts as successful even without a message: some models only listen."""
+"""Seconds after which a connection counts as successful even without a message, because some models only listen."""
 
 
 class ReconnectingConnection:
-    """Keeps a connection open. One task reads (see `Reader`) and reconnects; senders write without it.
+    """Keeps a connection open. One task reads (see `Reader`) and reconnects. Tasks that send write directly.
 
-    While there is no connection, senders leave their messages in `unsent`.
+    While there is no connection, messages to send are put into `unsent`.
 
-    `ended`: the session is over, regularly or with the error that `messages` raises. `reconnects`: how often a lost
-    connection was replaced. `pending`: the request that fails at once when its connection is lost.
+    `ended`: whether the session is over, normally or with the error that `messages` raises. `reconnects`: how often
+    a lost connection was replaced. `pending`: the call of `request` that fails at once when its connection is lost.
     """
 
     def __init__(
@@ -57,7 +57,8 @@ class ReconnectingConnection:
         self.in_flight: InFlight = InFlight()
         self._exits = contextlib.AsyncExitStack()
         self._socket: WebSocket | None = None  # None while there is no connection
-        self._reader: Reader | None = None  # of the newest connection; None: this session had none yet
+        # The reader of the newest connection. None: this session has had no connection yet.
+        self._reader: Reader | None = None
         self._task: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._moved = asyncio.Event()  # set, and replaced, when a connection is open or the session is over
@@ -74,7 +75,7 @@ class ReconnectingConnection:
         return self._task is not None
 
     async def start(self) -> None:
-        """Connect, and start reading. Raises what the token service or the handshake raises."""
+        """Connect, and start reading. Raises the errors of the token service and of the handshake."""
         await self._connect()
         self._start_task()
 
@@ -97,12 +98,10 @@ class ReconnectingConnection:
     def problem(self, message: str, **details: Any) -> RealtimeError:
         return RealtimeError(message, endpoint_id=self._endpoint_id, **details)
 
-    # Sending.
-
     async def send(self, outgoing: Outgoing) -> None:
-        """Send a message, or leave it in `unsent` until there is a connection.
+        """Send a message. While there is no connection, put it into `unsent`.
 
-        Raises RealtimeError if the session is over.
+        Raises RealtimeError if the session is over and can't be begun again.
         """
         socket = self._socket
         if socket is not None and not self.unsent.waiting:
@@ -138,7 +137,7 @@ class ReconnectingConnection:
             raise
 
     async def _begin_session(self) -> None:
-        """Begin a new session, if the last one ended regularly and reconnecting is allowed."""
+        """Begin a new session, if the last one ended normally and reconnecting is allowed; otherwise raise."""
         if self._closed:
             raise SessionStateError("the realtime connection is closed")
         if self._error is not None:
@@ -148,17 +147,15 @@ class ReconnectingConnection:
         async with self._starting:
             if self.ended and self._task is not None:
                 await asyncio.wait({self._task})
-                # The new task finds no connection, and makes one in the same way as after a loss.
+                # The new task has no reader, and therefore connects in the same way as after a loss.
                 self._reader = None
                 self._start_task()
 
     async def _not_entered(self) -> Any:
         raise SessionStateError("use the connection in a block: `async with fal.realtime.connect(...)`")
 
-    # Receiving.
-
     def take(self) -> Awaitable[Any]:
-        """Return an awaitable of the next message. At the end, it returns `END` or raises the session's error."""
+        """Return an awaitable of the next message; after the last one, of `END`, or raising the session's error."""
         if self._reader is not None:
             return self._reader.take()
         return self._messages.get() if self.started else self._not_entered()
@@ -173,14 +170,14 @@ class ReconnectingConnection:
         except FalError as error:
             self._finish(error)
         except Exception as error:
-            # A user's callback raised: report it, and don't leave the receiving task waiting.
+            # A user's callback raised. Without this, the task that receives would wait forever.
             problem = self.problem(f"a callback failed: {type(error).__name__}")
             problem.__cause__ = error
             self._finish(problem)
         await self._hang_up()
 
     async def _receive_all(self) -> None:
-        """Read until the session ends. Raises `Lost` if the connection is lost before."""
+        """Read until the session ends. Raises `Lost` if a new connection is needed."""
         if self._reader is None:
             raise Lost(self.problem("the session had ended"), ended=True)
         await self._reader.run()
@@ -188,10 +185,8 @@ class ReconnectingConnection:
             raise Lost(self.problem("the session ended while a message was to be sent"))
         self._finish(None)
 
-    # Reconnecting.
-
     async def _reconnect(self, lost: Lost) -> None:
-        """Replace the lost connection. Raises the error that ends the session if that is not possible."""
+        """Replace the lost connection. If that is not possible, raise the error with which the session ends."""
         self._socket, began = None, time.monotonic()
         if self.in_flight.fruitful or began - self._stands_since > _STEADY:
             self._fruitless = self._rejections = 0
@@ -227,9 +222,9 @@ class ReconnectingConnection:
         return self._dialer.token_rejected(self._rejections)
 
     def _lose_in_flight(self, lost: Lost) -> list[Any]:
-        """Return the messages in flight, whose answers are lost.
+        """Return the messages that were sent and will not be answered.
 
-        A token is rejected before the server reads anything: those messages go back to `unsent`.
+        If the token was rejected, the server has read none of them. They are put back into `unsent` instead.
         """
         fruitful = self.in_flight.fruitful
         sent = self.in_flight.take()
@@ -243,7 +238,10 @@ class ReconnectingConnection:
             self.lost.was_replaced(dropped)
 
     async def _try(self, policy: Reconnect, lost: Lost, *, at_once: bool) -> bool:
-        """Make one attempt. RealtimeError after too many in a row without a message in between."""
+        """Make one attempt to connect. Return whether it succeeded.
+
+        RealtimeError after `policy.attempts` connections and attempts in a row without any received message.
+        """
         if self._fruitless >= policy.attempts:
             raise self.problem(
                 f"no new connection in {policy.attempts} attempts after: {lost.error.message}",

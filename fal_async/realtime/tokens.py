@@ -1,4 +1,7 @@
-"""The tokens of realtime handshakes: fetched once per app and kept, or provided by the user (protocol 6.2)."""
+"""The tokens of realtime handshakes: fetched once per app and reused, or provided by the user (protocol 6.2).
+
+Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ class TokenSource(Protocol):
     async def get(self) -> str: ...
 
     def rejected(self, in_a_row: int) -> bool:
-        """Note that the token that `get` returned last was rejected; return whether another one may be accepted."""
+        """Record that the last token of `get` was rejected. Return whether another token may be accepted.
+
+        `in_a_row`: the number of rejections without a message in between, this one included.
+        """
         ...
 
 
@@ -56,7 +62,7 @@ class ProvidedToken:
 
 
 class FetchedToken:
-    """A token that fal issues for `request`, valid for `seconds`, and kept in `tokens` for further connections."""
+    """A token that fal issues for `request`, valid for `seconds`. `tokens` keeps it for further connections."""
 
     def __init__(
         self, transport: Transport, request: HttpRequest, *, seconds: int, tokens: SingleFlight[Token]
@@ -77,7 +83,11 @@ class FetchedToken:
         return parse_token(await self._transport.send(self._request), asked_at, self._seconds)
 
     def rejected(self, in_a_row: int) -> bool:
-        """Drop the token. A kept one may have expired or been revoked; if a new one is rejected, fal refuses us."""
+        """Discard the token. Return whether another one may be accepted.
+
+        A kept token may have expired or been revoked. But if this is not the first rejection in a row, and the
+        token was new, fal refuses this user.
+        """
         if self._tokens.value is self._given:
             self._tokens.value = None
         return in_a_row == 1 or not self._is_new

@@ -1,4 +1,7 @@
-"""Streams: what a model sends while it works. `event_stream` is what users see, `source` reads the body."""
+"""Streams: the values that a model sends while it works.
+
+`event_stream` has the class that users see, and `source` reads the response's body.
+"""
 
 from __future__ import annotations
 

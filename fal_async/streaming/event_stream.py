@@ -1,4 +1,7 @@
-"""`EventStream`: a model's events as they arrive, one connection per stream (protocol 5.1)."""
+"""`EventStream`: a model's events as they arrive, one connection per stream (protocol 5.1).
+
+Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
+"""
 
 from __future__ import annotations
 
@@ -42,12 +45,21 @@ from fal_async.streaming.source import Item, SourceFailure, StreamSource
 from fal_async.transport import Transport
 
 RawItem = ServerSentEvent | bytes
-_ONE_READER = "another task is reading this stream: only one can"
+_ONE_READER = "another task is reading this stream: only one task can"
 
 
 @attrs.frozen(kw_only=True)
 class Beginning:
-    """What a stream needs when it opens its connection."""
+    """The arguments of a stream when it opens its connection.
+
+    Attributes:
+        transport: sends the request.
+        settings: the session's settings.
+        request: the HTTP request.
+        output_type: the type that values are built as. None (default): decoded JSON, or bytes.
+        idle_timeout: seconds without any bytes after which the stream fails; None (default): 300.
+        retry: the retry policy until the response begins. None (default): the session's.
+    """
 
     transport: Transport
     settings: Settings
@@ -62,7 +74,9 @@ Begin = Callable[[], Awaitable[Beginning]]
 
 @short_tracebacks
 class EventStream(Generic[T]):
-    """The values that a model sends while it works. `fal.stream(...)` returns it; the first use sends the request.
+    """The values that a model sends while it works, as `fal.stream(...)` returns them.
+
+    The request is sent when you first iterate, enter the block or call `last`.
 
         async for event in fal.stream("fal-ai/any-llm", {"prompt": "..."}): ...
 
@@ -70,13 +84,14 @@ class EventStream(Generic[T]):
             print(stream.request_id)
             async for event in stream: ...
 
-    A value is decoded JSON, or an `output_type` built from it; a chunk of bytes if the model does not send events.
-    Empty events are skipped, and `[DONE]` ends the stream. An event of type `error` raises `StreamError`, and so
-    does the failed step of a workflow (protocol 15.2); the event is the error's `detail`.
+    A value is decoded JSON, or an `output_type` that is built from it. If the model does not send events, each
+    value is a chunk of bytes. Empty events are skipped, and `[DONE]` ends the stream. An event of type `error`
+    raises `StreamError`, and so does the failed step of a workflow (protocol 15.2); the error's `detail` has the
+    event.
 
-    Leaving the loop or the block, and cancelling a task that waits for a value, closes the connection at once: a
-    model that notices it stops. A stream can't be resumed, and the request is not sent again once the response has
-    begun. Only one task may read.
+    Leaving the loop or the block closes the connection at once, and so does cancelling a task that waits for a
+    value. Most models then stop working. A stream can't be resumed, and the request is not sent again once the
+    response has begun. Only one task at a time may read.
 
     Attributes:
         endpoint_id: the endpoint, with its path; None until the response begins.
@@ -84,12 +99,13 @@ class EventStream(Generic[T]):
         headers: the response's headers, names in lower case; empty until the response begins.
 
     Raises:
-        ApiError: fal answered with an error status. This and the following are raised while iterating, by
-            `async with`, or by `last`.
-        StreamError: the stream broke off, was silent for `idle_timeout` seconds, or sent something that can't be
-            decoded; the error has what was received so far. Also if it is used again after a cancelled wait.
-        SubmissionUncertainError: no response arrived, and fal may have taken the request.
-        TransportError: no response arrived, and fal certainly did not take the request.
+        ApiError: fal answered with an error status. This error and the following ones are raised while iterating,
+            by `async with`, or by `last`.
+        StreamError: the connection broke, nothing arrived for `idle_timeout` seconds, or an event can't be decoded.
+            `received` has the values that arrived before. Also if the stream is used again after a wait for a value
+            was cancelled.
+        SubmissionUncertainError: no response arrived, and fal may have accepted the request.
+        TransportError: no response arrived, and fal certainly did not accept the request.
         SessionStateError: another task is reading, or the session is closed.
     """
 
@@ -99,7 +115,8 @@ class EventStream(Generic[T]):
         self._exits = contextlib.AsyncExitStack()
         self._source: StreamSource | None = None
         self._opening = self._closed = self._in_block = self._is_plain = False
-        self._ended = self._cancelled = False  # regularly, by the model; while a task waited for a value
+        self._ended = False  # whether the model ended the stream normally
+        self._cancelled = False  # whether a task was cancelled while it waited for a value
         self._failure: FalError | None = None
         self._kept = Kept()
         self._last: Any = None
@@ -121,16 +138,19 @@ class EventStream(Generic[T]):
         return _Iteration(self, self._next_value)
 
     def raw(self) -> AsyncIterator[RawItem]:
-        """Return an iterator over the undecoded events, including empty ones, `[DONE]` and errors; or chunks."""
+        """Return an iterator over the undecoded events, including empty events, `[DONE]` and error events.
+
+        If the model does not send events, it yields the chunks of bytes.
+        """
         return _Iteration(self, self._next_raw)
 
     async def last(self) -> T:
         """Read the stream to its end and return the last value, which is the result (protocol 5.1).
 
-        It does not matter how much was read before. Cancelling it closes the stream: its result is lost then.
+        Values may have been read before. Cancelling this call closes the stream, so that its result is lost.
 
         Returns:
-            The last value.
+            The last value, even if it was read before.
 
         Raises:
             StreamError: the stream ended without a value, failed, or was closed before its end.
@@ -150,9 +170,9 @@ class EventStream(Generic[T]):
         return value
 
     async def aclose(self) -> None:
-        """Close the connection. Closing twice, or before it was opened, is allowed.
+        """Close the connection. Closing twice, or before the connection was opened, is allowed.
 
-        Raises nothing. Cancelling it is safe: the connection is closed at once.
+        Raises nothing. Cancelling this call is safe: the connection is closed at once.
         """
         self._closed = True
         if self._source is not None:
@@ -160,7 +180,7 @@ class EventStream(Generic[T]):
         await self._exits.aclose()
 
     def abandon(self) -> None:
-        """Close the connection without awaiting, when an iteration is left; the event loop cleans up the rest."""
+        """Close the connection without awaiting, when an iteration is left. aiohttp cleans up afterwards."""
         if self._in_block or self._closed:
             return
         self._closed = True
@@ -170,9 +190,10 @@ class EventStream(Generic[T]):
         self._exits = contextlib.AsyncExitStack()
 
     async def _opened(self) -> StreamSource | None:
+        """Return the source of the values, opened if necessary; None if the stream was closed before."""
         if self._source is None and not self._closed:
             if self._opening:
-                raise SessionStateError(_ONE_READER)  # a second request would be paid for too
+                raise SessionStateError(_ONE_READER)  # opening again would send, and bill, a second request
             self._opening = True
             try:
                 self._source = await self._open()
@@ -187,14 +208,14 @@ class EventStream(Generic[T]):
         made = await self.begin()
         self.endpoint_id, self._output_type = made.request.endpoint_id, made.output_type
         self._is_plain = made.output_type is None and not is_workflow(self.endpoint_id)
-        # Until the response begins, the model may be waiting for a runner, as with a direct run.
+        # Like a direct call, the request may wait for a runner before the response begins.
         patient = attrs.evolve(made.settings.timeouts, first_byte=made.settings.timeouts.run)
         opening = made.transport.open(made.request, timeouts=patient, retry=made.retry)
         response = await self._exits.enter_async_context(opening)
         self.headers, self.request_id = dict(response.headers), response.request_id
         kind = body_kind(self.headers)
         if kind is BodyKind.PAGE:
-            raise self._error("the response is an HTML page, not a stream: is there a gateway in between?")
+            raise self._error("the response is an HTML page, not a stream: does a gateway answer for fal?")
         return StreamSource(response, kind, made.idle_timeout, self._kept, made.settings.max_answer)
 
     async def _next_raw(self) -> RawItem:
@@ -234,10 +255,10 @@ class EventStream(Generic[T]):
                 ready = () if self._source is None else self._source.ready
                 item = ready.popleft() if ready else await self._next_item()
                 if type(item) is str and self._is_plain and item not in MARKS:
-                    # The fast path, for nearly every event: a stream may have 100,000 of them.
+                    # The fast path for nearly all events, because a stream may have 100,000 of them.
                     try:
                         value, end = raw_decode(item)
-                    except (ValueError, RecursionError):  # invalid, or white space: the slow path decides
+                    except (ValueError, RecursionError):  # not JSON, or white space: the slow path decides
                         end = -1
                     if end == len(item):
                         self._kept.add(item)
@@ -261,6 +282,7 @@ class EventStream(Generic[T]):
             raise
 
     async def _end(self, meaning: Meaning, data: str | bytes) -> None:
+        """Close the stream after an event that ends it. Always raises: StreamError, or StopAsyncIteration."""
         await self.aclose()
         if meaning is Meaning.ERROR:
             detail = error_detail(data)
@@ -297,10 +319,10 @@ class EventStream(Generic[T]):
 
 
 class _Iteration(AsyncIterator[Any]):
-    """The iterator of one `async for`: it closes the connection when the loop is left.
+    """The iterator of one `async for`. It closes the connection when the loop is left.
 
-    Only the loop refers to it, so it is deleted at once: unlike the stream, which the caller may hold, and unlike a
-    generator, whose `finally` would wait for the event loop.
+    Only the loop refers to this iterator, so that Python deletes it, and thereby closes the connection, at once.
+    The stream itself could still be referred to by the caller, and the `finally` of a generator would run later.
     """
 
     def __init__(self, stream: EventStream[Any], following: Callable[[], Awaitable[Any]]) -> None:
@@ -310,6 +332,6 @@ class _Iteration(AsyncIterator[Any]):
         return self._following()
 
     def __del__(self) -> None:
-        # When the interpreter exits, there may be no event loop to close anything in.
+        # When the interpreter exits, there may be no event loop left.
         with contextlib.suppress(RuntimeError):
             self._stream.abandon()

@@ -1,4 +1,4 @@
-"""The body of a stream's response, as items: events, or chunks of bytes (protocol 5.1)."""
+"""Reads the body of a stream's response as items: events, or chunks of bytes (protocol 5.1)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fal_async.protocol.streaming import KEPT, BodyKind, Kept
 from fal_async.transport import OpenResponse
 
 Item = ServerSentEvent | str | bytes
-"""A `str` is an event that has only this data."""
+"""An event, an event that has nothing but this data (`str`), or a chunk of bytes."""
 
 
 class SourceFailure(Exception):
-    """Raised when the body can't be read any further; the stream turns it into a `StreamError`."""
+    """Raised if the rest of the body can't be read. The stream converts it into a `StreamError`."""
 
     def __init__(self, message: object, reason: str) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class StreamSource:
         self._chunks = response.chunks()
         self._decoder = SSEDecoder()
         self.ready: deque[Item] = deque()
-        """Items that have arrived and were not taken yet."""
+        """Items that have arrived and that `next` has not returned yet."""
         self._unseen = 0  # bytes since `_kept` was last trimmed
         self._whole, self._max_whole = bytearray(), max_answer
         self._over = self._idle = False
@@ -49,7 +49,11 @@ class StreamSource:
         return self._waits_since is not None
 
     async def next(self) -> Item | None:
-        """Return the next item; None at the end. `SourceFailure` if the body breaks off, stalls or is too large."""
+        """Return the next item; None at the end of the body.
+
+        `SourceFailure` if the connection breaks, nothing arrives for `idle_timeout` seconds, or an item is too
+        large.
+        """
         while not self.ready:
             if self._over:
                 return None
@@ -69,12 +73,13 @@ class StreamSource:
 
     async def aclose(self) -> None:
         self.close()
-        # Another task may be reading: closing the response has already ended its wait.
+        # RuntimeError: another task is still reading. It gets an error, because the response is closed.
         with contextlib.suppress(RuntimeError):
             await self._chunks.aclose()
 
     async def _chunk(self) -> bytes | None:
-        # Every chunk counts, comments too: a server that sends keep-alives is not idle.
+        """Return the next chunk of the body; None at its end."""
+        # Every chunk counts as activity, even a comment, because a server that sends keep-alives is not idle.
         self._waits_since = self._loop.time()
         if self._watch is None:
             self._watch = self._loop.call_later(self._idle_timeout, self._look)
@@ -85,12 +90,15 @@ class StreamSource:
                 raise SourceFailure(
                     f"nothing was received for {self._idle_timeout:g} s (idle_timeout)", "idle"
                 ) from error
-            raise SourceFailure(f"the stream broke off: {error.message}", "cut") from error
+            raise SourceFailure(f"the stream broke: {error.message}", "cut") from error
         finally:
             self._waits_since = None
 
     def _look(self) -> None:
-        """Check for `idle_timeout`. One timer that checks now and then is cheaper than one for each chunk."""
+        """Close the response if nothing arrived for `idle_timeout` seconds, else check again later.
+
+        One timer that checks from time to time is cheaper than one timer for each chunk.
+        """
         self._watch = None
         if self._over:
             return
@@ -99,7 +107,7 @@ class StreamSource:
             self._watch = self._loop.call_later(self._idle_timeout - waited, self._look)
         else:
             self._idle = True
-            self._response.close()  # the waiting task gets an error
+            self._response.close()  # the task that waits for a chunk gets an error
 
     def _take(self, chunk: bytes) -> None:
         self._unseen += len(chunk)
