@@ -59,7 +59,7 @@ class LostAnswers:
             raise error
 
     def was_replaced(self, request: Outgoing) -> None:
-        """Raise an error in the pending call of `request()` if a newer message replaced its message before sending."""
+        """Raise an error in the pending call of `request()` if a newer message replaced its own before sending."""
         if request is self._pending.waiting:
             words = "the request was not sent: a newer message replaced it while there was no connection"
             self._messages.interrupt(self._problem(words))
