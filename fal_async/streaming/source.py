@@ -13,7 +13,7 @@ from fal_async.protocol.streaming import KEPT, BodyKind, Kept
 from fal_async.transport import OpenResponse
 
 Item = ServerSentEvent | str | bytes
-"""An event, an event that has nothing but this data (`str`), or a chunk of bytes."""
+"""An event, an event that has only this data (`str`), or a chunk of bytes."""
 
 
 class SourceFailure(Exception):
