@@ -40,8 +40,8 @@ class LedgerSummary:
         failed: entries with an error.
         cancelled: entries whose request was cancelled.
         uncertain: entries for which it is not known whether fal accepted the submit.
-        cost: the cost of all attempts, by list price, in the currency of the price; None if no price is known.
-        unpriced: the number of attempts that are complete and whose cost is not known.
+        cost: the list price of all submits, in its currency; always None in this version, which knows no prices.
+        unpriced: the number of completed submits whose cost is not known.
     """
 
     total: int = 0
@@ -62,7 +62,8 @@ class Ledger:
     A ledger may serve several sessions, `Session(ledger=ledger)`, and several event loops. Several processes on one
     machine may open the same file.
 
-    A key is unique within an origin (of the queue, or of the proxy if one is used), a tenant and a run. The methods
+    The same key can exist once for each combination of origin (the base URL of the queue, or of the proxy if one is
+    used), tenant (`with_options(tenant=)`) and run (a namespace of keys, `run=`). The methods
     take these as `origin`, `tenant` and `run`; None matches all of them. A method that needs one entry raises
     ConfigurationError if several match, and lists them.
 

@@ -119,7 +119,10 @@ class RequestHandle:
         raise TypeError("a RequestHandle belongs to its session: store handle.to_json() instead")
 
     def to_json(self) -> str:
-        """Return the handle as JSON, to be stored. `from_json` turns it back into a handle, in any process."""
+        """Return the endpoint id, the request id and the URLs as JSON, to be stored.
+
+        `from_json` makes a handle of it, in any process. Logs and the retry policy are not stored.
+        """
         urls = attrs.asdict(self._state.urls)
         return json.dumps({"endpoint_id": self.endpoint_id, "request_id": self.request_id, "urls": urls})
 
@@ -160,7 +163,8 @@ class RequestHandle:
             NotFoundError: fal does not know the request.
             ResultExpiredError: fal knew the request before, but has deleted it.
             ResponseDecodeError: the response is not a status.
-            ApiError, TransportError: fal refused, or could not be reached, after the usual retries.
+            ApiError, TransportError: fal responded with an error, or could not be reached, even after the session's
+                retries.
         """
         refuse_unknown("status", unknown, RequestHandle.status.__annotations__)
         return await self._operations.status(self._state, logs=logs)
@@ -176,7 +180,7 @@ class RequestHandle:
         """Follow the request and yield each status. The last one is `Completed`. See `Queue.updates`.
 
         Leaving the iteration early, or cancelling it, does not cancel the request on fal. If you may leave early,
-        iterate inside `contextlib.aclosing`, which closes a status stream at once.
+        iterate inside `contextlib.aclosing`: it closes the connection of a status stream at once.
 
         Args:
             logs: whether to request log entries; default False.
@@ -192,7 +196,8 @@ class RequestHandle:
             ConfigurationError: an argument is wrong.
             NotFoundError: fal answered three times in a row that it does not know the request.
             ResultExpiredError: the same, for a request that fal knew before.
-            ApiError, TransportError, ResponseDecodeError: fal refused, or polls failed for longer than tolerated.
+            ApiError, TransportError, ResponseDecodeError: fal responded with an error, or polls failed for longer
+                than `RetryPolicy.outage` (10 minutes).
             SessionStateError: the session was closed.
         """
         refuse_unknown("updates", unknown, RequestHandle.updates.__annotations__)
@@ -206,8 +211,8 @@ class RequestHandle:
         this call is safe: the result can be fetched again.
 
         Args:
-            output_type: the type that `data` is built as: an attrs class, dataclass, TypedDict, pydantic model or
-                msgspec Struct. None (default): decoded JSON.
+            output_type: the type that `data` is built as: an attrs class, dataclass or TypedDict. None (default):
+                decoded JSON.
 
         Returns:
             The result.
@@ -312,11 +317,12 @@ class RequestHandle:
         If this call is cancelled, fal may or may not have received the cancel request.
 
         Returns:
-            CANCELLED, CANCELLATION_REQUESTED, ALREADY_COMPLETED or NOT_FOUND. No outcome raises an error.
+            CANCELLED, CANCELLATION_REQUESTED (the request may still complete, and be billed), ALREADY_COMPLETED or
+            NOT_FOUND: see `CancelOutcome`. None of them raises an error.
 
         Raises:
-            ApiError, TransportError: fal refused, or could not be reached, after the usual retries. The request may
-                still be running.
+            ApiError, TransportError: fal responded with an error, or could not be reached, even after the session's
+                retries. The request may still be running.
         """
         kept = await self._operations.kept_request(self._state)
         if kept is not None:

@@ -37,7 +37,7 @@ _PROBE_APP = "fal-ai/flux"
 
 @short_tracebacks
 class Calls:
-    """The calls of `Session` about one request each."""
+    """The methods of `Session` that make or check a single request, or open one WebSocket."""
 
     _view: View
 
@@ -85,7 +85,9 @@ class Calls:
         output_type: type[T] | None = None,
         **options: Unpack[RunOptions],
     ) -> EventStream[T]:
-        """Stream the values that a model sends while it works (protocol 5.1): no queue, no retries by the platform.
+        """Stream the values that a model sends while it works (protocol 5.1).
+
+        There is no queue, and fal does not retry the call.
 
         Nothing is sent before the stream is used, by `async for`, `async with` or `await stream.last()`. If you
         leave the loop or the block, or cancel the task, the connection is closed at once.
@@ -95,8 +97,8 @@ class Calls:
             input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct. Files in it are
                 uploaded first. None (default): an empty input.
             path: added to the endpoint id, unless the id ends with it; default `"/stream"`.
-            idle_timeout: seconds without a single byte, keep-alives included, after which a running stream raises
-                StreamError. None (default): 300. `math.inf`: no limit.
+            idle_timeout: seconds without a byte (a keep-alive comment has bytes) after which a running stream
+                raises StreamError. None (default): 300. `math.inf`: no limit.
             output_type: attrs class, dataclass or TypedDict that each value is built as. None (default): decoded
                 JSON.
             **options: see `CallOptions`.
@@ -141,7 +143,9 @@ class Calls:
         timeout: float | None = None,
         **options: Unpack[RunOptions],
     ) -> Result[T]:
-        """Call a model directly and wait for its response (protocol 3): no queue, no retries by the platform.
+        """Call a model directly and wait for its response (protocol 3).
+
+        There is no queue, and fal does not retry the call.
 
         Use it for fast models. If the connection breaks, the response is lost, although it may be billed;
         `subscribe` does not have this problem. Cancelling closes the connection, which is the only way to stop a
@@ -258,7 +262,8 @@ class Calls:
             The result, with the request id and the final status.
 
         Raises:
-            ConfigurationError: an invalid argument, a `key` without a ledger, or no API key. Nothing was sent.
+            ConfigurationError: an invalid argument, a `key` without a ledger, `run` or `uncertain` without a `key`,
+                or no API key. Nothing was sent.
             TypeError: an unknown argument; the message suggests the one that was probably meant.
             ApiError: fal or the model refused the request or failed; see its subclasses.
             RequestFailedError: the request failed, and the model sent no error body that explains why.
@@ -317,14 +322,14 @@ class Calls:
         return await asked.supervised(work, timeout)
 
     async def verify_credentials(self) -> bool:
-        """Check whether fal accepts the fal key. This costs nothing (protocol 1.2), and is safe to cancel.
+        """Check whether fal accepts the API key. This costs nothing (protocol 1.2), and is safe to cancel.
 
         Returns:
             True if fal knows the key; False if the key is unknown or revoked.
 
         Raises:
             ConfigurationError: there is no fal key.
-            BalanceExhaustedError: the account is locked.
+            BalanceExhaustedError: the account has no balance.
             ApiError: another error response, such as PermissionDeniedError.
             TransportError: fal was not reached.
             SessionStateError: the session is closed.

@@ -47,7 +47,7 @@ class Arrivals:
 
     @contextlib.contextmanager
     def submitting(self) -> Iterator[None]:
-        """Mark a submit as running, from its start until `expect` was called with its request id."""
+        """Mark a submit as running. Leave the block after `expect` was entered with its request id."""
         submit: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._submits.add(submit)
         try:
@@ -68,7 +68,10 @@ class Arrivals:
             arrival.cancel()
 
     async def take(self, event: WebhookEvent) -> bool:
-        """Pass `event` to the task that waits for it. Return whether a task waits for it."""
+        """Pass `event` to the task that waits for it, and return whether there is one.
+
+        While submits run, this first waits for their request ids, for a limited time.
+        """
         if self._submits and event.request_id not in self._waiting:
             # A fast request may be delivered before the response of its submit, which has the request id, arrives.
             await asyncio.wait(self._submits, timeout=_SUBMIT_LIMIT)
@@ -116,7 +119,9 @@ class WebhookReceiver:
         Answer 200 for HANDLED and DUPLICATE, 503 for BUSY, 401 for WebhookVerificationError and 5xx for any other
         error. fal delivers again after a 4xx or 5xx (protocol 8.2).
 
-        Cancelling is safe: the event's claim in the store is released, and the next delivery handles the event.
+        If this call is cancelled while `on_event` runs, the event's claim in the store is released, and the next
+        delivery handles the event. If it is cancelled within the store's `claim` or `done`, the claim can remain
+        until it expires, and deliveries get BUSY until then.
 
         Args:
             headers: The headers of the HTTP request: a mapping with names in any case, or pairs.

@@ -34,11 +34,11 @@ class WebhookPolicy:
     Pass it as `Emulator(webhooks=WebhookPolicy(...))`. fal does not document the length of the pauses.
 
     Attributes:
-        first_limit: time limit of the first attempt, in real seconds; default 15.
-        retry_limit: time limit of each retry, in real seconds; default 120.
+        first_limit: time limit of the first attempt, in seconds; default 15. `speed` does not change it.
+        retry_limit: time limit of each retry, in seconds; default 120. `speed` does not change it.
         first_pause: seconds before the first retry, divided by the emulator's `speed`; default 5. Each further
             pause is twice as long as the one before.
-        longest_pause: upper limit of the pauses, in seconds, divided by `speed`; default 120.
+        longest_pause: the longest pause after the first one, in seconds, divided by `speed`; default 120.
         max_retries: how many attempts are made after the first; default 31.
     """
 
@@ -49,7 +49,7 @@ class WebhookPolicy:
     max_retries: int = 31
 
     def limit(self, attempt: int) -> float:
-        """Return the time limit of an attempt, in real seconds.
+        """Return the time limit of an attempt, in seconds.
 
         Args:
             attempt: number of the attempt, from 1.
@@ -104,7 +104,7 @@ class WebhookAttempt:
 
     @property
     def final(self) -> bool:
-        """Whether no retry follows: it was delivered, or got a 3xx, a permanent failure (protocol 8.2)."""
+        """Whether its response rules out a retry: 2xx, or 3xx, a permanent failure (protocol 8.2)."""
         return self.delivered or (self.status is not None and 300 <= self.status < 400)
 
 
@@ -145,7 +145,7 @@ class Webhooks:
             await http.close()
 
     def forget(self) -> None:
-        """Cancel the pending deliveries, retries included, as a restart without memory does."""
+        """Cancel the pending deliveries, retries included, as `restart(keep_memory=False)` does."""
         for task in self._under_way:
             task.cancel()
 
@@ -156,14 +156,14 @@ class Webhooks:
 
     @property
     def under_way(self) -> int:
-        """How many deliveries are pending: in an attempt, or in the pause before the next one."""
+        """How many automatic and `deliver_soon` deliveries are being sent, or wait for a retry."""
         return len(self._under_way)
 
     async def wait_for(self, count: int = 1, *, timeout: float = 5.0) -> list[WebhookAttempt]:
         """Wait until a number of attempts have ended. Cancelling it is safe.
 
         Args:
-            count: how many attempts must have ended since the start; default 1.
+            count: how many attempts must have ended since the emulator started, at most 10,000; default 1.
             timeout: seconds to wait at most; default 5.
 
         Returns:
@@ -196,10 +196,12 @@ class Webhooks:
                 while self._under_way:
                     await self._change()
         except TimeoutError:
-            raise TimeoutError(f"{self.under_way} deliveries are still pending after {timeout:g} s") from None
+            raise TimeoutError(
+                f"after {timeout:g} s, deliveries are still pending: {self.under_way}"
+            ) from None
 
     async def tried(self, job: Job) -> None:
-        """Wait until a job is completed and its webhook, if it has one, was tried once.
+        """Wait until a job is completed and its webhook, if it has one, was sent once, with or without success.
 
         Raises nothing. Cancelling it is safe.
 
@@ -250,7 +252,8 @@ class Webhooks:
     ) -> WebhookAttempt:
         """Make one attempt now: a late delivery, a duplicate, or a manipulated one.
 
-        If it is cancelled, the receiver may have got the delivery, but `attempts` does not list it.
+        If this call is cancelled, the receiver may have got the delivery, but `attempts` does not list this
+        attempt.
 
         Args:
             request_id: id of the request.
@@ -260,7 +263,8 @@ class Webhooks:
             headers: headers to add to the signed ones, or to replace them. None (default): none.
 
         Returns:
-            The attempt. If the receiver fails or does not respond, the attempt says so, and nothing is raised.
+            The attempt. If the receiver fails or does not respond, `deliver` does not raise; see `status` and
+            `error`.
 
         Raises:
             KeyError: If there is no such request.
@@ -274,7 +278,7 @@ class Webhooks:
         return await self._post(sent, self._policy.first_limit)
 
     def deliver_soon(self, request_id: str, url: str | None = None, *, age: float = 0.0) -> None:
-        """Schedule a `deliver`, without waiting for it.
+        """Schedule a `deliver`, without waiting for it. Its later errors are only logged.
 
         Args:
             request_id: as in `deliver`.
@@ -291,7 +295,7 @@ class Webhooks:
     def _target(self, request_id: str, url: str | None) -> tuple[Job, str]:
         job = self._jobs.by_id.get(request_id)
         if job is None:
-            raise KeyError(f"request {request_id}")
+            raise KeyError(f"the emulator has no request {request_id}")
         target = url or job.options.webhook_url
         if target is None:
             raise ValueError(f"request {request_id} was submitted without a webhook: pass url=")
