@@ -124,6 +124,18 @@ async def test_the_outcome_of_an_older_attempt_becomes_that_of_the_entry_only_if
         assert (await store.end(hold.entry, f"late-{state}", outcome)).state == state
 
 
+async def test_a_late_request_id_of_an_older_attempt_does_not_end_the_newer_claim(store: Store) -> None:
+    hold = await claimed(store)
+    await store.uncertain(hold, 110.0)
+    record = await store.find(place())
+    assert record is not None
+    newer = await claimed(store, seen=record.version)
+    late = await store.submitted(hold, "request-1", 112.0)
+    assert (late.state, [request.request_id for request in late.requests]) == ("claimed", ["request-1", None])
+    record = await store.submitted(newer, "request-2", 113.0)
+    assert (record.state, record.request_id) == ("submitted", "request-2")
+
+
 async def test_a_request_id_adopted_by_the_wrong_entry_returns_to_the_right_one(store: Store) -> None:
     guessed = await claimed(store, "guessed")
     await store.uncertain(guessed, 110.0)

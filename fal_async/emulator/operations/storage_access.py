@@ -55,10 +55,10 @@ def _sign(core: Core, call: Call) -> Answer:
 
 
 def _settings(core: Core, call: Call) -> Answer:
-    """Read or set the account's default lifecycle, for uploads without their own."""
+    """Read or set the account's default lifecycle, for uploads without their own. A PUT clears what it leaves out."""
     owner, defaults = call.account.nickname, core.uploads.defaults
     if call.request.method == "PUT":
-        defaults[owner] = Lifecycle.from_json(_object(call), defaults[owner])
+        defaults[owner] = Lifecycle.from_json(_object(call))
     elif call.request.method != "GET":
         return method_not_allowed()
     return json_answer(defaults[owner].to_json())

@@ -365,6 +365,8 @@ async def test_account_defaults_apply_to_uploads_without_their_own_lifecycle(cal
     )
     assert (await caller.get(stays, headers=NO_AUTH)).status == 403, "null asks for no expiry only"
     assert (await caller.call("PUT", path, json={"expiration_duration_seconds": -1})).status == 400
+    cleared = await caller.call("PUT", path, json={"expiration_duration_seconds": 60})
+    assert cleared.data == {**plain, "expiration_duration_seconds": 60}, "a PUT clears what it leaves out"
 
 
 @pytest.mark.parametrize(

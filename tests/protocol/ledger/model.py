@@ -207,6 +207,8 @@ class ModelStore(Store):
     async def submitted(self, hold: Hold, request_id: str, at: float) -> Record:
         entry = self._entry(hold.entry)
         n = hold.attempt
+        # A late id of an older attempt does not end the newer claim, whose submit is still open.
+        is_newest = entry.owner == self.me and max(entry.requests, default=0) <= n
         if not any(request.request_id == request_id for request in entry.requests.values()):
             if not self._is_open(entry, n):
                 like = entry.requests.get(n, LedgerRequest(n=n, claimed_at=at, claimed_until=at))
@@ -218,8 +220,10 @@ class ModelStore(Store):
                     claimed_until=like.claimed_until,
                 )
             entry.change(n, request_id=request_id, submitted_at=at)
-        others = entry.owner != self.me and entry.owner in self.memory.living
-        if entry.state != "done" and not (entry.state in ("claimed", "submitted") and others):
+        owner_lives = entry.owner == self.me or entry.owner in self.memory.living
+        if is_newest or not (
+            entry.state == "done" or (entry.state in ("claimed", "submitted") and owner_lives)
+        ):
             entry.state, entry.final, entry.owner, entry.ended_at = "submitted", False, self.me, None
         entry.version += 1
         return self._record(entry, True)
