@@ -55,7 +55,7 @@ def _sign(core: Core, call: Call) -> Answer:
 
 
 def _settings(core: Core, call: Call) -> Answer:
-    """Read or set the account's default lifecycle, for uploads without their own. A PUT clears what it leaves out."""
+    """Read or set the account's default lifecycle of uploads. A PUT clears what it leaves out (7.4)."""
     owner, defaults = call.account.nickname, core.uploads.defaults
     if call.request.method == "PUT":
         defaults[owner] = Lifecycle.from_json(_object(call))
