@@ -86,7 +86,7 @@ def _output(*command: str, limit: float) -> str:
             timeout=limit,
         )
     except subprocess.TimeoutExpired:
-        raise RuntimeError("killed: did not stop when told to") from None
+        raise RuntimeError(f"killed: it did not end within {limit:g} s") from None
     if done.returncode != 0:
         raise RuntimeError((done.stderr.strip().splitlines() or ["failed without an error message"])[-1])
     return done.stdout

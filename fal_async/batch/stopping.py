@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fal_async.batch.requests.request_maker import Outcome
+from fal_async.batch.shown_values import short
 from fal_async.errors import (
     AuthenticationError,
     BalanceExhaustedError,
@@ -24,8 +25,8 @@ def check_max_failures(value: object) -> None:
     share = isinstance(value, float) and 0 < value < 1
     if value is not None and not (count or share):
         raise ConfigurationError(
-            f"max_failures={value!r}: expected a number of items (an int >= 0), a share of them (0 < float < 1), "
-            "or None"
+            f"max_failures={short(repr(value))}: expected a number of items (an int >= 0), a share of them "
+            "(0 < float < 1), or None"
         )
 
 
