@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import attrs
 
 from fal_async.errors import ConfigurationError
+from fal_async.errors.redaction import one_line
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -60,7 +61,10 @@ def check_flag(name: str, value: object, *, or_none: bool = False) -> None:
 
 
 def _refuse(name: str, value: object, expected: str, or_none: bool) -> NoReturn:
-    raise ConfigurationError(f"{name}={value!r}: expected {expected}{', or None' if or_none else ''}")
+    shown = one_line(
+        repr(value), 80
+    )  # a message is cut at 200 characters, and what is expected stands at its end
+    raise ConfigurationError(f"{name}={shown}: expected {expected}{', or None' if or_none else ''}")
 
 
 # The messages of the following checks have only the type of the value, because the value may be long or secret.

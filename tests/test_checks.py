@@ -37,6 +37,11 @@ def test_check_int_refuses_what_is_not_an_int_of_at_least_one(value: Any) -> Non
     check_int("part_size", 1, least=1)
 
 
+def test_the_expectation_stands_in_the_message_of_a_value_of_any_length() -> None:
+    with pytest.raises(ConfigurationError, match=r"^part_size='ab ab .*\.\.\.: expected an int >= 1$"):
+        check_int("part_size", "ab " * 90, least=1)
+
+
 def test_check_int_refuses_an_int_above_the_upper_limit() -> None:
     with refused("max_buffering=61: expected an int from 1 to 60, or None"):
         check_int("max_buffering", 61, least=1, most=60, or_none=True)
