@@ -33,7 +33,8 @@ ANONYMOUS: Final = Anonymous.ANONYMOUS
 Credentials = str | Callable[[], str] | Callable[[], Awaitable[str]] | Anonymous
 """`"key_id:key_secret"`, a function (async or not) that returns it, or `ANONYMOUS`.
 
-The function is called for each HTTP request. It may also return a whole header, `"Bearer ..."` or `"Key ..."`."""
+The function is called for each attempt of an HTTP request. It may also return the whole value of the
+`Authorization` header, `"Bearer ..."` or `"Key ..."`."""
 
 _LOCAL_SCHEMES = {"http": "ws", "https": "wss"}
 _SECONDS, _SECONDS_OR_NONE = checked(check_seconds), checked(check_seconds, or_none=True)
@@ -69,9 +70,11 @@ def _base_url(default: str) -> Any:
 
 @attrs.frozen(kw_only=True)
 class Hosts:
-    """The base URLs of fal's services (protocol 1.1). Any of them can be `http://127.0.0.1:PORT`.
+    """The base URLs of fal's services (protocol 1.1).
 
-    The fal key is sent to these origins and to https subdomains of fal's own domains, and to no others.
+    Any of them can be a local server: `http://127.0.0.1:PORT`, or `ws://127.0.0.1:PORT` for `realtime` and `ws`.
+    The fal key is sent only to `run`, `queue`, `rest`, `platform`, `realtime` and `ws`, and by https to fal.run,
+    fal.ai, falrun.com and their subdomains.
 
     Attributes:
         run: direct calls and streams; default `https://fal.run`.
@@ -138,15 +141,15 @@ class Hosts:
 
 @attrs.frozen(kw_only=True)
 class Timeouts:
-    """The limits of one HTTP attempt, in seconds. None switches a limit off.
+    """The limits of one HTTP attempt, in seconds. None switches a limit off, except for `stream`.
 
     An attempt that exceeds a limit fails: it is retried, or the call raises TransportTimeoutError
     (SubmissionUncertainError, if fal may have accepted a paid request).
 
     Attributes:
         connect: the longest time for opening a connection, name resolution and TLS included; default 10.
-        first_byte: the longest wait without progress: for each 64 KiB of the request to be sent, for the response
-            to begin, and between two parts of it; default 60.
+        first_byte: the longest time without progress: while 64 KiB of the request are sent, until the response
+            begins, or between two pieces of the response; default 60.
         total: the longest time from the end of the request to the end of the response; default 120.
         run: the same for a direct call, whose response begins only when the model has finished; default 3600, after
             which fal ends the call (`request_timeout`, protocol 3.3). `first_byte` and `total` do not apply once a
@@ -211,7 +214,8 @@ class Retry:
 class RetryPolicy:
     """How often and for how long HTTP requests are retried. Which errors are retried depends on the operation.
 
-    A paid request (submit, run) is sent again only if fal certainly did not accept it (protocol 12).
+    A paid request (submit, run, stream) is sent again only if fal certainly did not accept it (protocol 12), unless
+    `retry_uncertain` is True.
 
     Attributes:
         max_attempts: the maximum number of attempts of one HTTP request, the first included; default 4. 1 switches
@@ -219,14 +223,16 @@ class RetryPolicy:
         base_delay: the unit of the delays in seconds; default 0.5. The delay before retry n is random between 0 and
             `min(max_delay, base_delay * 2**n)`. After n failed polls in sequence, the pause before the next poll is
             random between half of `min(max_delay, 10, base_delay * 2**(n - 1))` and all of it, but at least 0.1.
-        max_delay: the longest delay in seconds; default 20.
+        max_delay: the longest delay in seconds that the client itself chooses; default 20. A `Retry-After` may be
+            longer, up to `max_retry_after`.
         max_total: seconds since the start of the first attempt, after which no retry is started; default 60.
         max_retry_after: the longest `Retry-After` that is respected, in seconds; default 60. If the server asks for
-            a longer delay, its error is raised at once; polls and fetching a result are retried after this time.
+            more, its error is raised at once; but polls, and the fetch of a result, are retried after
+            `max_retry_after`.
         result_total: seconds in place of `max_total` for fetching the result of a completed request, which is
             already paid for; default 300. `max_attempts` does not limit these retries, unless it is 1.
-        outage: seconds of uninterrupted failed polls or unknown statuses after which following a request gives up
-            and raises the last error; default 600.
+        outage: if all polls of a request fail, or give an unknown status, for this many seconds, the client stops
+            following it and raises the last error; default 600. A permanent error is raised at once.
         stuck_after: seconds with an unchanged position in the queue after which a warning is logged; default 120.
         retry_uncertain: whether to retry a paid request also after a 502 or 504 of a gateway, although fal may have
             accepted it, so that it may be billed twice; default False.

@@ -173,10 +173,11 @@ class Driver(Protocol):
         ...
 
     async def cancel(self) -> CancelOutcome | None:
-        """Cancel the request on fal; all callers get RequestCancelledError.
+        """Ask fal to cancel the request. If it was not submitted yet, it will not be.
 
-        If it was not submitted yet, it will not be. Returns None if nothing had to be cancelled: the outcome is
-        known already, or nothing was submitted.
+        If fal has cancelled it, all callers get RequestCancelledError. If it was complete already, they get its
+        outcome. Otherwise they continue to wait. Returns None if nothing had to be cancelled, because the outcome
+        is known or nothing was submitted.
         """
         ...
 

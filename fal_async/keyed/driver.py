@@ -1,7 +1,8 @@
 """The driver of one keyed request: a task that submits the request, follows it and stores its outcome.
 
-The outcome (result or error) is in the ledger before any caller gets it. A claim is the ledger's note, written
-before a submit is sent, that this process is about to send it.
+The outcome of the request (a result, or a final error) is in the ledger before any caller gets it. If the ledger
+can't be written then, the callers get the outcome anyway, and the write is retried. A claim is the ledger's note,
+written before a submit is sent, that this process is about to send it.
 """
 
 from __future__ import annotations
@@ -86,8 +87,9 @@ class KeyedDriver(Steps):
     def join(self, asked: KeyedRequest, input: Recognised) -> None:
         """Add a caller.
 
-        The first caller decides how the request is submitted and followed. Later callers can only add that the
-        request is followed (`follow`), and with logs (`following.logs`).
+        The first caller decides how the request is submitted and followed. A later caller can change only two
+        things: that the request is followed until it has an outcome (`follow`), and that log entries are requested
+        (`following.logs`).
         """
         if self.asked is None:
             self.ask(asked, input)
@@ -101,9 +103,11 @@ class KeyedDriver(Steps):
             self.following.logs = True
 
     async def cancel(self) -> CancelOutcome | None:
-        """Cancel the request; all callers get RequestCancelledError.
+        """Ask fal to cancel the request.
 
-        Returns None if nothing had to be cancelled: the outcome is known already, or nothing was submitted.
+        If fal has cancelled it, all callers get RequestCancelledError. If it was complete already, they get its
+        outcome. Otherwise they continue to wait. Returns None if nothing had to be cancelled, because the outcome
+        is known or nothing was submitted.
         """
         if self.outcome is not None:
             return None
@@ -123,8 +127,9 @@ class KeyedDriver(Steps):
     async def _wait_for_late_id(self) -> CancelOutcome | None:
         """Wait until the submit has stopped or the request id has arrived; return the outcome of the cancellation.
 
-        If the id arrives, the request is cancelled by it. FAILED if no id arrives but fal may have the request, or
-        if another process follows the request: nothing was cancelled in these cases. None if nothing was submitted.
+        If the id arrives, the request is cancelled, and the outcome of that is returned. FAILED: nothing was
+        cancelled, because the id did not arrive although fal may have the request, or because another process
+        follows it. None: nothing was submitted.
         """
         changed = asyncio.Event()
         unwatch = self.watch(changed.set)
@@ -147,10 +152,10 @@ class KeyedDriver(Steps):
     # Stopping.
 
     def close(self) -> bool:
-        """Resolve the claim and end the task; callers get SessionStateError.
+        """End the task. Callers get SessionStateError.
 
-        A request that fal has accepted is not cancelled, but followed by the next call with the key. Returns False
-        if `close` was called before.
+        The ledger keeps what is known about an unfinished submit. A request that fal has accepted continues, and
+        the next call with the key waits for it. Returns False if `close` was called before.
         """
         begins = self.stopping != "close"
         self._stop("close")
@@ -159,13 +164,16 @@ class KeyedDriver(Steps):
     def give_up(self) -> None:
         """Interrupt the task at once, even during a write to the ledger.
 
-        `LateWrites` repeats an interrupted write. If that fails, too, until the session is closed, it is logged.
+        `LateWrites` retries an interrupted write until the session is closed. If it has not succeeded by then, the
+        loss is logged.
         """
         self.stop_for("close")
         self.task.interrupt()
 
     def _stop(self, why: Reason) -> None:
-        """Interrupt the task for this reason, unless it has an outcome already, or is being stopped.
+        """Interrupt the task for this reason.
+
+        Does nothing if the outcome is known, the session is being closed, or this reason was given before.
 
         While the outcome is being stored, the task is not interrupted, as it ends after that. A submit that may
         have been sent has `SUBMIT_GRACE` seconds to return the request id.

@@ -1,7 +1,8 @@
-"""Whether a failed HTTP request is sent again, and after how long (protocol 12). Pure.
+"""Whether a failed HTTP request is sent again, and after how long (protocol 12).
 
-Requests that only read are retried after every temporary failure. A paid one (run, submit, stream) is retried only
-if fal certainly did not accept it. Otherwise it is reported as uncertain, and not sent again.
+Requests that only read are retried after every temporary failure. A paid one (run, submit, stream) is retried after
+a 429, a 503 of the gateway, or a failure before anything was sent. If fal may have accepted it, the call raises
+SubmissionUncertainError, unless the policy has `retry_uncertain`. Other errors are raised unchanged.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from fal_async.protocol.http import PAID, REQUEST_ID, HttpRequest
 from fal_async.protocol.results import is_not_yet
 
 _LONGEST_STEP = 120.0
-"""The most seconds that count between two readings of the clock: no attempt takes longer (`Timeouts.total`)."""
+"""The maximum number of seconds counted between two readings of the clock: the default of `Timeouts.total`."""
 _SHORTEST = 0.05
 """The shortest delay before a retry, in seconds, if the server sent `Retry-After`."""
 _LONGEST_UNREACHED = 0.25
@@ -121,10 +122,10 @@ def allowed_seconds(request: HttpRequest, policy: RetryPolicy) -> float:
 
 
 class Patience:
-    """Measures how much of a time limit has passed, without the time for which the computer was asleep.
+    """Measures how much of a time limit has passed.
 
-    Between two calls of `at`, no more than `_LONGEST_STEP` and no more than half of the limit is counted. So a
-    clock that jumps, such as after a laptop slept, does not use up the limit.
+    Between two calls of `at`, no more than `_LONGEST_STEP` and no more than half of the limit is counted, so a
+    sleep of the computer does not use up the limit.
     """
 
     __slots__ = ("_bound", "_last", "_spent")
@@ -134,7 +135,7 @@ class Patience:
         self._bound, self._last, self._spent = bound, now, 0.0
 
     def at(self, now: float) -> float:
-        """Return the seconds counted so far. `now`: the seconds of a monotonic clock, the same in every call."""
+        """Return the seconds counted so far. `now`: a reading of a monotonic clock, in seconds."""
         if self._last is not None:
             self._spent += min(max(0.0, now - self._last), _LONGEST_STEP, self._bound / 2)
         self._last = now
@@ -145,8 +146,9 @@ class Patience:
 class RetryBudget:
     """A token bucket, as in the standard retry mode of the AWS SDKs, that prevents a storm of retries in an outage.
 
-    A retry costs `cost` tokens (`timeout_cost` after a timeout), and a success returns `refund` tokens. While the
-    bucket is empty, nothing is retried until some requests have succeeded.
+    A retry costs `cost` tokens (`timeout_cost` after a timeout), and a success returns `refund` tokens. If the
+    bucket has too few tokens, requests are not retried until enough others have succeeded, except the fetch of a
+    result that was paid for. All requests of one connection pool share a bucket.
     """
 
     capacity: float = 500.0

@@ -86,7 +86,10 @@ class Retries:
         self._budget, self._keys = budget, keys
 
     async def release_claim_and_raise_next(self, call: Call, error: FalError) -> NoReturn:
-        """Raise the same as `raise_next`. If it is `Again`, first remove the claim: each attempt writes its own."""
+        """Do the same as `raise_next`, but withdraw the claim before `Again` is raised.
+
+        The claim is the ledger's note that a submit is about to be sent. Each attempt writes its own.
+        """
         try:
             self.raise_next(call, error)
         except Again:
@@ -95,7 +98,7 @@ class Retries:
             raise
 
     def raise_next(self, call: Call, error: FalError) -> NoReturn:
-        """Raise `Again` if another attempt follows the one that failed with `error`, else the caller's error."""
+        """Raise `Again` if another attempt follows after `error`, else the error for the caller."""
         if error.from_caller:
             raise error  # raised by the caller's code, such as a file object: no attempt can repair it
         outcome = self._again_or_error(call, error)
@@ -117,7 +120,7 @@ class Retries:
         if delay is None or call.progress.given_up:
             logger.debug("%s failed: %s", request.operation, error)
             return error
-        # fal has not accepted the request. This is recorded before `on_retry` is called, because that may raise.
+        # The next attempt has sent nothing yet. This is recorded before `on_retry` is called, which may raise.
         call.progress.sent = False
         announce_retry(call.policy, request.operation.value, call.attempts, error, delay)
         return Again(error, delay)
@@ -145,7 +148,7 @@ class Retries:
         if delay is None and persistent:  # the server asked for a longer delay than the policy allows
             delay = call.policy.max_retry_after
         now = time.monotonic()
-        # `patience` does not count the time in which the machine slept.
+        # `patience` counts only a part of the time for which the computer was asleep.
         spent = call.patience.at(now) if persistent else now - call.began
         if delay is None or spent + delay > allowed_seconds(call.request, call.policy):
             return None

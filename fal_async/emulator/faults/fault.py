@@ -41,19 +41,21 @@ class Fault:
 
     Attributes:
         kind: what goes wrong: the name of the constructor, such as "reset".
-        on: the operation whose calls get the fault; default "any". The operations are run, submit, status,
-            status_stream, result, cancel, stream, realtime, realtime_token, websocket, file, platform, rest (which
-            includes realtime_token), token, openapi and key_set; and of storage cdn_token, initiate, upload,
-            multipart, part, complete, gcs_part, gcs_complete, cdn_sign and storage.
+        on: the operation whose calls get the fault; default "any". Models: run, submit, status, status_stream,
+            result, cancel, stream, realtime, websocket (HTTP over WebSocket). Uploads: cdn_token, initiate, upload,
+            multipart, part, complete, gcs_part, gcs_complete. Stored files: file (a download), cdn_sign, storage
+            (access and settings on the platform). Others: platform (api.fal.ai), rest (rest.fal.ai, which includes
+            realtime_token), realtime_token, token (fal's login), openapi, key_set (the keys of webhooks).
         endpoint_id: the endpoint whose calls get the fault. None (default): every endpoint.
         times: how many calls get the fault, default 1. None: no limit.
         after: how many matching calls are answered normally before the first one that gets the fault; default 0.
         chance: probability from 0 to 1 that a matching call gets the fault, drawn from the emulator's seeded
             generator; default 1.
-        taken: whether the request is executed although the caller does not get its answer: a submit creates a job,
-            a cancel takes effect. Default False, for `stall` True. With `reset` and `close` on a stream or a
-            session, True first lets `events` events or messages through. `answer`, `html`, `balance`, `vanish` and
-            `redirect` always replace a stream or a session before it starts, so it is never executed.
+        taken: whether the request is executed, although its answer is lost or replaced (with `stall`: late): a
+            submit creates a job, a cancel takes effect. Default False, for `stall` True. With `reset` and `close`
+            on a stream or a session, True first lets `events` events or messages through. `answer`, `html`,
+            `balance`, `vanish` and `redirect` always replace a stream or a session before it starts, so it is never
+            executed.
         seconds: length of a silence, of the interval between bytes, or of the time in which connections are
             refused; default 0.
         where: where a stall is silent: before the "headers" (default), or in the middle of the "body".
@@ -208,7 +210,8 @@ class Fault:
         Args:
             cut: where a stream breaks off. "event" (default): in the middle of the event. "character": within its
                 first multi-byte character, or in the middle if it has none. "clean": in the middle of the event,
-                but the body ends normally as HTTP.
+                but the HTTP body ends normally, so that the client sees no
+                connection error.
             **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls; `events`: see `Fault`.
         """
         return cls(kind="truncate", cut=cut, **when)
@@ -324,7 +327,7 @@ class Fault:
 
     @classmethod
     def wrong_json(cls, body: str | None = None, **when: Any) -> Fault:
-        """Return a fault that breaks the JSON of an answer, which is complete as HTTP.
+        """Return a fault that makes the JSON of an answer invalid, while the HTTP response is complete.
 
         In a stream or a session, only event or message number `events` (counted from 1, default 1) is broken.
 
