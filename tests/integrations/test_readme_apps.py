@@ -10,11 +10,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+import fal_async
 from fal_async import Session
 from fal_async.emulator import Emulator
 from tests.servers.serving import serving
 
-CHAPTER = Path(__file__).parents[2] / "fal_async" / "integrations" / "README.md"
+CHAPTER = Path(fal_async.__file__).parent / "integrations" / "README.md"  # also of an installed package
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 _APP = re.compile(r"^(app|shop) = (\w+)\(", re.M)
 
