@@ -162,7 +162,8 @@ class Queue:
             ConfigurationError: an argument is wrong.
             NotFoundError: fal answered three times in a row that it does not know the request.
             ResultExpiredError: the same, for a request that fal knew before.
-            ApiError, TransportError, ResponseDecodeError: fal refused, or polls failed for longer than tolerated.
+            ApiError, TransportError, ResponseDecodeError: fal responded with an error, or polls failed for longer
+                than `RetryPolicy.outage` (10 minutes).
             SessionStateError: the session was closed.
         """
         handle = self.handle(endpoint_id, request_id)

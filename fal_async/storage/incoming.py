@@ -55,6 +55,11 @@ class Incoming:
         self.has_begun: bool = False
         """Whether the body of the current response has begun."""
 
+    @property
+    def _unnamed(self) -> FileIO | None:
+        """The open file if it has no name yet; else None."""
+        return None if self._is_named else self._file
+
     async def open(self) -> None:
         await self._on_disk(in_thread(self._create))
 
@@ -148,11 +153,11 @@ class Incoming:
 
     def _replace(self, kept: Path) -> None:
         check_replaceable(kept)  # again, because it may have been created during the download
-        if self._file is not None and not self._is_named:
+        if (file := self._unnamed) is not None:
             with contextlib.suppress(OSError):
-                give_name(self._file, kept)
+                give_name(file, kept)
                 return
-            self._add_temporary_name(self._file)
+            self._add_temporary_name(file)
         self._path.replace(kept)
 
     def _keep_beside(self, name: str, taken: set[str], take_equal: bool) -> Path:
@@ -172,19 +177,19 @@ class Incoming:
 
     def _claim(self, kept: Path) -> None:
         """Give the file the name `kept` atomically. Raises FileExistsError if the name exists."""
-        if self._file is not None and not self._is_named:
+        if (file := self._unnamed) is not None:
             try:
-                give_name(self._file, kept)
+                give_name(file, kept)
                 return
             except FileExistsError:
                 raise
             except OSError:
-                self._add_temporary_name(self._file)
+                self._add_temporary_name(file)
         _rename_if_free(self._path, kept)
 
     def _equals(self, other: Path) -> bool:
-        file = self._file
-        return _are_equal(self._path if self._is_named or file is None else path_of(file), other)
+        file = self._unnamed
+        return _are_equal(self._path if file is None else path_of(file), other)
 
     def _add_temporary_name(self, file: FileIO) -> None:
         """Make an unnamed file, or its copy, available at `_path`, from which it can be renamed."""

@@ -22,8 +22,9 @@ import attrs
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("fal_async", "tests", "benchmarks", ".github")
 DOCUMENTS = sorted(
-    [ROOT / "README.md", *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))]
+    [*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))]
 )
+_FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<how>run: \w+|no-run: .+?) -->\n)?```(?P<lang>\w*)\n(?P<code>.*?)^```$", re.M | re.S
 )
@@ -61,6 +62,11 @@ class Block:
 
 def _wrapped(code: str) -> str:
     return _WRAPPED.format(body=textwrap.indent(code, " " * 4))
+
+
+def without_blocks(text: str) -> str:
+    """Return a document without its code blocks."""
+    return _FENCED.sub("", text)
 
 
 def blocks(document: Path) -> Iterator[Block]:

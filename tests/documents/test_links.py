@@ -10,13 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-FOLDERS = ("fal_async", "tests", "benchmarks", ".github")
-DOCUMENTS = [
-    *sorted(ROOT.glob("*.md")),
-    *sorted(path for name in FOLDERS for path in (ROOT / name).rglob("*.md")),
-]
-_FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
+from tests.documents.code_blocks import DOCUMENTS, ROOT, without_blocks
+
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.M)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -24,7 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 def links(text: str) -> Iterator[str]:
     """Yield the targets of the links outside of code blocks."""
-    yield from _LINK.findall(_FENCED.sub("", text))
+    yield from _LINK.findall(without_blocks(text))
 
 
 def slug(heading: str) -> str:
@@ -48,7 +43,7 @@ def broken(document: Path) -> list[str]:
 
 def anchors(document: Path) -> set[str]:
     return {
-        slug(heading) for heading in _HEADING.findall(_FENCED.sub("", document.read_text(encoding="utf-8")))
+        slug(heading) for heading in _HEADING.findall(without_blocks(document.read_text(encoding="utf-8")))
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents.code_blocks import without_blocks
 from tests.structure.layers import edges_of
 
 ROOT = Path(__file__).parents[2]
@@ -16,7 +17,6 @@ PACKAGE = ROOT / "fal_async"
 MAP = PACKAGE / "README.md"
 CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
 MAPS = (MAP, CONTRIBUTING)
-_FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
 _SPAN = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\]\(([^):\s]+)\)")
 # A folder ends with a slash, a file with one of the suffixes that files have here.
@@ -25,7 +25,7 @@ _PATH = re.compile(r"(?P<path>[\w.][\w./-]*(?:/|\.(?:py|md|toml|ya?ml|json)))(?:
 
 def named(text: str) -> Iterator[tuple[str, str | None]]:
     """The paths of code spans and links, with the definition that is named behind a colon."""
-    prose = _FENCED.sub("", text)
+    prose = without_blocks(text)
     for place in (*_SPAN.findall(prose), *_LINK.findall(prose)):
         if match := _PATH.fullmatch(place):
             yield match["path"], match["name"]

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-FOLDERS = ("fal_async", "tests", "benchmarks", ".github")
+from tests.documents.code_blocks import DOCUMENTS, FOLDERS, ROOT
+
 SOURCES = sorted(path for name in FOLDERS for path in (ROOT / name).rglob("*.py") if path != Path(__file__))
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for name in FOLDERS for path in (ROOT / name).rglob("*.md"))])
 TESTS = [path for path in SOURCES if path.name.startswith("test_")]
 PHRASES = {
     r"(?<!there )(?<!which )\b(?:is|are|was|were) no (?!longer|more\b|other|such)[a-z]+": "is not a, there is no",

@@ -10,10 +10,10 @@ import attrs
 
 from fal_async.batch.requests.request_maker import Work
 from fal_async.errors import ConfigurationError, FalError
-from fal_async.errors.redaction import one_line
 from fal_async.ledger.store import Search, Store
 from fal_async.protocol.json_input import encode_json, input_value
 from fal_async.protocol.ledger.entry import Place, Record, Space
+from fal_async.protocol.ledger.key_checks import quoted
 
 _COMPARED = 50
 """Number of entries, and of inputs, among which the most similar pair is searched. The message shows it."""
@@ -53,7 +53,7 @@ class RunGuard:
         what = "" if differ is None else f" They differ in {_listed(differ)}"
         # What to do comes before the names, which may be long: a message is cut at 200 characters.
         return ConfigurationError(
-            f"none of the first {len(works)} inputs is in the run {one_line(self.space.run, 40)!r}, so all would "
+            f"none of the first {len(works)} inputs is in the run {quoted(self.space.run)}, so all would "
             "be paid again. Pass extend=True if they are new, key= to name what identifies them, or another "
             f"run=.{what}"
         )

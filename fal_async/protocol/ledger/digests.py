@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from fal_async.errors import LedgerError, one_line
+from fal_async.errors import LedgerError
 from fal_async.protocol.json_input import (
     canonical_if_plain,
     canonical_json,
@@ -20,6 +20,7 @@ from fal_async.protocol.json_input import (
     encode_json,
     input_value,
 )
+from fal_async.protocol.ledger.key_checks import quoted
 from fal_async.protocol.storage.input_files import Path, find_files, places_of
 
 VERSION = "1"
@@ -80,6 +81,6 @@ def check_version(digest: str) -> None:
     version = digest.partition(":")[0]
     if version != VERSION:
         raise LedgerError(
-            f"update fal_async: the ledger has a digest of version {one_line(version, 40)!r}, "
+            f"update fal_async: the ledger has a digest of version {quoted(version)}, "
             "which this version does not know"
         )
