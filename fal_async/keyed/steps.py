@@ -210,7 +210,7 @@ class Steps(Joined):
                 await self.tools.ledger.late.check()
                 give_up_at = loop.time()
             else:
-                await asyncio.sleep(pause)
+                await self.tools.store.until_changed(self.record.number, self.record.version, pause)
                 pause = min(pause * 1.5, _LONGEST_PAUSE)
             self.record = await self.tools.store.find(self.place)
         self.changed()

@@ -157,6 +157,13 @@ class Store(Protocol):
         """Store that fal was asked to cancel the request."""
         ...
 
+    async def until_changed(self, entry: int, version: int, seconds: float) -> None:
+        """Wait until the entry may have changed since this version, at most `seconds`.
+
+        A store that is not notified of changes by other processes waits this long in any case.
+        """
+        ...
+
     async def end(self, entry: int, request_id: str, end: End) -> Record:
         """Store the outcome of an attempt, and return the entry after that.
 

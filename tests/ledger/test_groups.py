@@ -12,14 +12,16 @@ import attrs
 import pytest
 
 from fal_async import LedgerError
-from fal_async.ledger.sqlite import after_submit, claims, reads, schema
+from fal_async.ledger.sql import after_submit, claims
+from fal_async.ledger.sqlite import reads, schema
 from fal_async.ledger.sqlite.alike import FIND
 from fal_async.ledger.sqlite.group_commit import Groups, Member, Operation, deliver, fail_what_is_open
-from fal_async.ledger.sqlite.new_entries import CLAIM, END, SUBMITTED
+from fal_async.ledger.sqlite.new_entries import CLAIM, END, SUBMITTED, claim
 from fal_async.ledger.sqlite.reads import Tables
 from fal_async.ledger.sqlite.record_locks import RecordLocks
 from fal_async.ledger.sqlite.sqlite_store import SqliteStore
 from fal_async.ledger.sqlite.write_log import WriteLog
+from fal_async.ledger.sqlite.writes import resign, run
 from fal_async.ledger.store import Hold, NewClaim
 from fal_async.protocol.ledger.entry import End, Payload
 from tests.ledger.samples import done, new_claim, place
@@ -51,20 +53,24 @@ class Opened:
         return [operation.error or operation.outcome for operation in group]
 
     def claim(self, new: NewClaim, **how: Any) -> Operation:
-        return self._own(
-            lambda tables, me: claims.claim(tables, me, new), joins=True, kind=CLAIM, given=new, **how
-        )
+        return self._own(lambda tables, me: claim(tables, me, new), joins=True, kind=CLAIM, given=new, **how)
 
     def withdraw(self, hold: Hold) -> Operation:
-        return self._own(lambda tables, me: claims.withdraw(tables, me, hold))
+        return self._own(lambda tables, me: run(tables, claims.withdraw(me, hold), hold.entry))
 
     def submitted(self, hold: Hold, id: str = "request-1") -> Operation:
         given = hold, id, 101.0
-        return self._own(lambda tables, me: claims.submitted(tables, me, *given), kind=SUBMITTED, given=given)
+        return self._own(
+            lambda tables, me: run(tables, claims.submitted(me, *given), given[0].entry),
+            kind=SUBMITTED,
+            given=given,
+        )
 
     def end(self, hold: Hold, end: End, id: str = "request-1") -> Operation:
         given = hold.entry, id, end
-        return self._own(lambda tables, _: after_submit.end(tables, *given), kind=END, given=given)
+        return self._own(
+            lambda tables, _: run(tables, after_submit.end(*given), given[0]), kind=END, given=given
+        )
 
     def find(self, key: str = "order-42") -> Operation:
         given = (place(key), True)
@@ -165,7 +171,7 @@ def test_a_claim_whose_event_loop_is_closed_is_withdrawn_even_after_its_owner_re
     loop = asyncio.new_event_loop()
     claim = opened.claim(new_claim(), loop=loop, if_lost=opened.withdraw)
     loop.close()
-    resignation = Operation(work=after_submit.leave_all, writes=True, member=opened.member, resigns=True)
+    resignation = Operation(work=resign, writes=True, member=opened.member, resigns=True)
     group = [claim, resignation]
     opened.groups.run(group)
     opened.groups.run(deliver(group))

@@ -11,10 +11,12 @@ import attrs
 import pytest
 
 from fal_async.ledger.opening import open_store
-from fal_async.ledger.sqlite import after_submit, claims, reads, schema
+from fal_async.ledger.sql import after_submit, claims
+from fal_async.ledger.sqlite import reads, schema
 from fal_async.ledger.sqlite.alike import IS_POSSIBLE, UnlikeError
 from fal_async.ledger.sqlite.new_entries import CLAIM, END, SUBMITTED
 from fal_async.ledger.sqlite.reads import Tables
+from fal_async.ledger.sqlite.writes import run
 from fal_async.ledger.store import Hold
 from fal_async.protocol.ledger.entry import Owner, Record
 from tests.ledger.samples import done, failed, new_claim, place
@@ -87,7 +89,7 @@ def test_submits_are_not_combined_if_one_entry_was_changed_by_another_process(ta
 
 def test_submits_are_not_combined_if_another_entry_has_one_request_id(tables: Tables) -> None:
     first, second = claimed(tables, ["a", "b"])
-    claims.submitted(tables, 7, claimed(tables, ["c"])[0], f"request-{second.entry}", 101.0)
+    run(tables, claims.submitted(7, claimed(tables, ["c"])[0], f"request-{second.entry}", 101.0))
     with pytest.raises(UnlikeError):
         submitted(tables, [first, second])
 
@@ -96,7 +98,7 @@ def test_the_outcome_of_an_unknown_request_is_written_separately(tables: Tables)
     (hold,) = claimed(tables, ["a"])
     submitted(tables, [hold])
     assert END.take(tables, 7, (hold.entry, "another", done())) is None
-    assert after_submit.end(tables, hold.entry, "another", done()).attempts == 2
+    assert run(tables, after_submit.end(hold.entry, "another", done()), hold.entry).attempts == 2
 
 
 def test_the_claim_of_a_further_attempt_is_written_separately(tables: Tables) -> None:

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import attrs
 
+from fal_async.ledger.sql.rows import packed
 from fal_async.ledger.sqlite.reads import Tables, find_some
-from fal_async.ledger.sqlite.rows import packed
 from fal_async.protocol.ledger.entry import Payload, Place, Record
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ import time
 
 from fal_async.errors import FalError, LedgerError, SessionStateError
 from fal_async.ledger.sqlite import schema
-from fal_async.ledger.sqlite.after_submit import clear_owners
+from fal_async.ledger.sqlite.cleaning import clear_owners
 from fal_async.ledger.sqlite.group_commit import Groups, Operation, deliver, fail_what_is_open
 from fal_async.ledger.sqlite.location import check_place
 from fal_async.ledger.sqlite.reads import Tables

@@ -12,7 +12,8 @@ from typing import Any
 
 import attrs
 
-from fal_async.ledger.sqlite import rows
+from fal_async.ledger.sql import rows
+from fal_async.ledger.sql.claims import FIRST_VERSION, INSERT_REQUEST, ensured, further, request_values
 from fal_async.ledger.sqlite.alike import (
     Kind,
     UnlikeError,
@@ -22,10 +23,10 @@ from fal_async.ledger.sqlite.alike import (
     store_payloads,
     values_of,
 )
-from fal_async.ledger.sqlite.claims import FIRST_VERSION, first_claims
 from fal_async.ledger.sqlite.reads import Tables
+from fal_async.ledger.sqlite.writes import run
 from fal_async.ledger.store import Hold, NewClaim
-from fal_async.protocol.ledger.entry import End, LedgerRequest, Place, Record
+from fal_async.protocol.ledger.entry import End, LedgerRequest, Place, Record, Space
 
 _SUBMITTED = FIRST_VERSION + 1
 """The version of a submitted entry that only its owner has written."""
@@ -53,6 +54,61 @@ class Held:
 # The claim of a new entry: see `Kind` for the functions `_take...`.
 
 
+def claim(tables: Tables, me: int, new: NewClaim) -> Hold | None:
+    """Make one claim, of a new entry or of a further attempt: see `Store.claim`."""
+    if new.seen is not None:
+        return run(tables, further(me, new))
+    holds = _first_claims(tables, [(me, new)])
+    return None if holds is None else holds[0]
+
+
+@cache
+def _inserts(count: int) -> tuple[str, str]:
+    return (
+        "INSERT OR IGNORE INTO entries "
+        "(version, state, attempts, space, key, endpoint_id, input_digest, owner, claimed_at) "
+        + values_of(count, f"{FIRST_VERSION}, 'claimed', 1, ?, ?, ?, ?, ?, ?"),
+        INSERT_REQUEST + values_of(count, "?, ?, ?, ?, ?, ?"),
+    )
+
+
+def _first_claims(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hold] | None:
+    """Insert new entries, each with the number of its owner.
+
+    Returns None if one of them exists already. If there are several, some may be written then, and the caller must
+    roll back.
+    """
+    spaces = [_ensured(tables, claim.place.space) for _, claim in new]
+    of_entries, of_requests = _inserts(len(new))
+    made = tables.db.execute(
+        of_entries,
+        flat(
+            (space, claim.place.key, claim.endpoint_id, claim.input_digest, me, claim.claimed_at)
+            for (me, claim), (space, _) in zip(new, spaces, strict=True)
+        ),
+    )
+    if made.rowcount != len(new) or made.lastrowid is None:
+        return None
+    first = made.lastrowid - len(new) + 1  # the rows of one statement have consecutive numbers
+    numbered = list(enumerate(new, first))
+    tables.db.execute(
+        of_requests,
+        flat(
+            request_values(entry, 1, origin, claim)
+            for (entry, (_, claim)), (_, origin) in zip(numbered, spaces, strict=True)
+        ),
+    )
+    store_payloads(tables.db, "inputs", [(entry, claim.input) for entry, (_, claim) in numbered])
+    return [Hold(entry=entry, attempt=1) for entry, _ in numbered]
+
+
+def _ensured(tables: Tables, space: Space) -> tuple[int, int]:
+    known = tables.space(space)
+    if known is None:
+        known = tables.spaces[space] = run(tables, ensured(space))
+    return known
+
+
 def _take_claim(_: Tables, me: int, new: NewClaim) -> tuple[int, NewClaim] | None:
     return (me, new) if new.seen is None else None
 
@@ -62,7 +118,7 @@ def _claim(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hold]:
 
 
 def _claim_some(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hold]:
-    holds = first_claims(tables, new)
+    holds = _first_claims(tables, new)
     if holds is None:
         raise UnlikeError
     for hold, (me, claim) in zip(holds, new, strict=True):

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import TypeVar
 
-from fal_async.ledger.sqlite import after_submit, reads
+from fal_async.ledger.sqlite import reads
+from fal_async.ledger.sqlite.cleaning import drop_payloads
 from fal_async.ledger.sqlite.reads import Tables
 from fal_async.ledger.store import Search
 from fal_async.protocol.ledger.entry import Record, State
@@ -30,4 +31,4 @@ def costs(search: Search, after: int) -> Work[tuple[list[Decimal], int, int | No
 
 
 def drop(ended_before: float, after: int) -> Work[tuple[int, int | None]]:
-    return lambda tables, _: after_submit.drop_payloads(tables, ended_before, after)
+    return lambda tables, _: drop_payloads(tables, ended_before, after)

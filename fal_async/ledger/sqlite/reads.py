@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from fal_async.ledger.sqlite import rows
+from fal_async.ledger.sql import rows
 from fal_async.ledger.store import Search
 from fal_async.protocol.ledger.entry import (
     UNDER_WAY,

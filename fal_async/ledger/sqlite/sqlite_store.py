@@ -7,23 +7,26 @@ import contextlib
 import os
 import warnings
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from typing import Any, TypeVar
 
 import attrs
 
 from fal_async.errors import FalError, LedgerError, SessionStateError
-from fal_async.ledger.sqlite import after_submit, claims, pieces, reads
+from fal_async.ledger.sql import after_submit, claims
+from fal_async.ledger.sql.statements import Write
+from fal_async.ledger.sqlite import pieces, reads
 from fal_async.ledger.sqlite.alike import FIND
 from fal_async.ledger.sqlite.cleaning import Cleaning
 from fal_async.ledger.sqlite.group_commit import Member, Operation
 from fal_async.ledger.sqlite.ledger_file import LedgerFile
-from fal_async.ledger.sqlite.new_entries import CLAIM, END, SUBMITTED
+from fal_async.ledger.sqlite.new_entries import CLAIM, END, SUBMITTED, claim
 from fal_async.ledger.sqlite.open_files import open_files
 from fal_async.ledger.sqlite.pieces import Work
 from fal_async.ledger.sqlite.reads import Tables
 from fal_async.ledger.sqlite.sqlite_errors import PATIENCE
+from fal_async.ledger.sqlite.writes import resign, run
 from fal_async.ledger.store import Hold, NewClaim, Search
 from fal_async.protocol.ledger.entry import End, Place, Record, Space, State, StoredFile
 
@@ -128,7 +131,7 @@ class SqliteStore:
         if not self._keep_input:
             new = attrs.evolve(new, input=None)
         operation = self._operation(
-            lambda tables, me: claims.claim(tables, me, new),
+            lambda tables, me: claim(tables, me, new),
             writes=True,
             joins=True,
             if_lost=self._withdrawal,
@@ -153,54 +156,59 @@ class SqliteStore:
 
     def _withdrawal(self, hold: Hold) -> Operation:
         return Operation(
-            work=lambda tables, me: claims.withdraw(tables, me, hold), writes=True, member=self._member
+            work=lambda tables, me: run(tables, claims.withdraw(me, hold), hold.entry),
+            writes=True,
+            member=self._member,
         )
 
     async def withdraw(self, hold: Hold) -> None:
-        await self._write(lambda tables, me: claims.withdraw(tables, me, hold))
+        await self._change(hold.entry, lambda me: claims.withdraw(me, hold))
 
     async def submitted(self, hold: Hold, request_id: str, at: float) -> Record:
-        return await self._write(
-            lambda tables, me: claims.submitted(tables, me, hold, request_id, at),
+        return await self._change(
+            hold.entry,
+            lambda me: claims.submitted(me, hold, request_id, at),
             kind=SUBMITTED,
             given=(hold, request_id, at),
         )
 
     async def uncertain(self, hold: Hold, at: float) -> None:
-        await self._write(lambda tables, me: claims.uncertain(tables, me, hold, at))
+        await self._change(hold.entry, lambda me: claims.uncertain(me, hold, at))
 
     async def adopt(
         self, entry: int, version: int, attempt: int, request_id: str, at: float
     ) -> Record | None:
-        return await self._write(
-            lambda tables, _: claims.adopt(tables, entry, version, attempt, request_id, at)
-        )
+        return await self._change(entry, lambda _: claims.adopt(entry, version, attempt, request_id, at))
 
     async def give_up(self, entry: int, version: int, attempt: int, at: float) -> bool:
-        return await self._write(lambda tables, _: claims.give_up(tables, entry, version, attempt, at))
+        return await self._change(entry, lambda _: claims.give_up(entry, version, attempt, at))
 
     async def take(self, entry: int, version: int) -> Record | None:
-        return await self._write(lambda tables, me: after_submit.take(tables, me, entry, version), joins=True)
+        return await self._change(entry, lambda me: after_submit.take(me, entry, version), joins=True)
 
     async def leave(self, entry: int) -> None:
-        await self._write(lambda tables, me: after_submit.leave(tables, me, entry))
+        await self._change(entry, lambda me: after_submit.leave(me, entry))
 
     async def cancel_requested(self, entry: int, request_id: str, at: float) -> None:
-        await self._write(lambda tables, _: after_submit.cancel_requested(tables, entry, request_id, at))
+        await self._change(entry, lambda _: after_submit.cancel_requested(entry, request_id, at))
 
     async def end(self, entry: int, request_id: str, end: End) -> Record:
         self._clean_up()
-        return await self._write(
-            lambda tables, _: after_submit.end(tables, entry, request_id, end),
+        return await self._change(
+            entry,
+            lambda _: after_submit.end(entry, request_id, end),
             kind=END,
             given=(entry, request_id, end),
         )
 
+    async def until_changed(self, entry: int, version: int, seconds: float) -> None:  # noqa: ARG002
+        await asyncio.sleep(seconds)
+
     async def set_files(self, entry: int, files: Collection[StoredFile]) -> None:
-        await self._write(lambda tables, _: after_submit.set_files(tables, entry, files))
+        await self._change(entry, lambda _: after_submit.set_files(entry, files))
 
     async def forget(self, entry: int, version: int) -> bool:
-        return await self._write(lambda tables, _: after_submit.forget(tables, entry, version))
+        return await self._change(entry, lambda _: after_submit.forget(entry, version))
 
     async def drop_payloads(self, ended_before: float) -> int:
         dropped = 0
@@ -255,7 +263,7 @@ class SqliteStore:
 
     def _resignation(self) -> Operation:
         """Return the operation by which this store releases its entries and stops being an owner."""
-        return Operation(work=after_submit.leave_all, writes=True, member=self._member, resigns=True)
+        return Operation(work=resign, writes=True, member=self._member, resigns=True)
 
     # Handing operations to the thread of the file.
 
@@ -272,6 +280,10 @@ class SqliteStore:
 
     def _write(self, work: Work[T], **how: Any) -> asyncio.Future[T]:
         return self._hand(self._operation(work, writes=True, **how))
+
+    def _change(self, entry: int, write: Callable[[int], Write[T]], **how: Any) -> asyncio.Future[T]:
+        """Make a write of an entry; `write` is called with the number of the owner."""
+        return self._write(lambda tables, me: run(tables, write(me), entry), **how)
 
     def _operation(self, work: Work[Any], **how: Any) -> Operation:
         loop, future = _loop_and_future()

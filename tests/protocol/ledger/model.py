@@ -286,6 +286,9 @@ class ModelStore(Store):
             found.change(n, cancel_requested_at=at)
             found.version += 1
 
+    async def until_changed(self, entry: int, version: int, seconds: float) -> None:
+        raise AssertionError("the model must not wait")
+
     async def end(self, entry: int, request_id: str, end: End) -> Record:
         found = self._entry(entry)
         n = _number_of(found, request_id)

@@ -1,0 +1,1 @@
+"""The rules of the writes to an entry, as SQL that is the same in SQLite and PostgreSQL."""
