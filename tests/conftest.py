@@ -19,6 +19,7 @@ from fal_async import Session
 from fal_async.emulator import Emulator
 from tests.quick import nothing_held
 from tests.testbed.held import Held, left_since
+from tests.testbed.postgres import Cluster, cluster
 
 # A hundred tests start programs. Each would compile the package and read the machine's certificate authorities,
 # which only tests against the real network need.
@@ -59,8 +60,10 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the developer's own key, hosts and proxies out of the tests."""
-    for name in [name for name in os.environ if name.startswith("FAL_") or name.lower().endswith("_proxy")]:
+    """Keep the developer's own key, hosts, databases and proxies out of the tests."""
+    for name in [
+        name for name in os.environ if name.startswith(("FAL_", "PG")) or name.lower().endswith("_proxy")
+    ]:
         if name != "FAL_ASYNC_REAL":
             monkeypatch.delenv(name)
     monkeypatch.setenv("FAL_HOME_DIR", "/nonexistent")
@@ -82,6 +85,9 @@ def nothing_left_by_a_file(request: pytest.FixtureRequest) -> Iterator[None]:
     def now() -> Held:
         return Held.now(request.config.stash[TEMPORARY])
 
+    functions = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    if any("postgres" in item.fixturenames for item in functions if item.path == request.path):
+        request.getfixturevalue("postgres")  # it stays for the tests of other files
     before = now()
     gc.freeze()  # imports of earlier files need no search either
     yield
@@ -121,3 +127,20 @@ async def fal(emulator: Emulator) -> AsyncIterator[Session]:
     async with Session(emulator.key, hosts=emulator.hosts) as session:
         yield session
     await nothing_held(session)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """Return a PostgreSQL server that all tests of this process share. A test that stops it starts it again."""
+    if sys.platform == "win32":
+        pytest.skip("the tests' PostgreSQL needs a POSIX shell")
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def database(postgres: Cluster) -> Iterator[str]:
+    """Return the URL of an empty database on PostgreSQL, which is dropped after the test."""
+    url = postgres.new_database()
+    yield url
+    postgres.drop_database(url)
