@@ -297,6 +297,9 @@ class Scheduler:
         self._room.set()
         if not task.cancelled():
             task.exception()  # marks it as retrieved; `_stop` has stored it, and the iterator raises it
+        elif not (self._is_stopped or self._is_left):
+            # Other code has cancelled it, perhaps before its first step: asyncio.run may be ending the program.
+            self._stop(asyncio.CancelledError())
         if not self._tasks and self._feeder is not None and self._feeder.done():
             self._finish()
 

@@ -42,6 +42,7 @@ class KeyedDriver(Steps):
     def __init__(self, tools: Tools, place: Place, compared: Asked, record: Record | None) -> None:
         super().__init__(tools, place, compared, record)
         self.task: DriverTask = DriverTask(self._run(), self.close)
+        self.task.add_done_callback(self._task_ended)
 
     # What callers see and do: see `Driver`.
 
@@ -199,17 +200,43 @@ class KeyedDriver(Steps):
         if self.submit is submit and submit.state is None:
             self.task.interrupt()
 
-    # The body of the task, which ends with an outcome whatever happens.
+    # The body of the task, and its end, which gives the callers an outcome whatever happens.
 
     async def _run(self) -> None:
         try:
             ended = await self.drive()
         except asyncio.CancelledError:
-            ended = await self._stopped()
-        except Exception as error:  # an error of fal, or of the caller's `on_retry`
+            # The session's own store releases all entries when it is closed. A store that the user has passed
+            # stays open.
+            if self.stopping != "cancel" and self.state is not None and not self.tools.ledger.is_ours:
+                await self._leave()
+            ended = self._stopped()
+        except (GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except (
+            BaseException
+        ) as error:  # an error of fal, or of the caller's `on_retry`, such as `pytest.fail`
             if not self.task.is_running():
                 return  # Python discards this coroutine, as the event loop was closed: await would fail
             ended = await self._broken(error)
+        self._finish(ended)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """Give the callers an outcome if `_run` gave none.
+
+        If the task is interrupted before its first step, Python does not execute `_run` at all. KeyboardInterrupt
+        and SystemExit end the task at once.
+        """
+        if self.outcome is not None:
+            return
+        error = None if task.cancelled() else task.exception()
+        self._finish(
+            self._stopped()
+            if error is None
+            else Ended(record=self.record, error=error, request_id=self.request_id)
+        )
+
+    def _finish(self, ended: Ended) -> None:
         self.leave_registry()
         self.end(ended if ended.attempts else attrs.evolve(ended, attempts=self.attempts))
         self.tools.ledger.running.discard(self)
@@ -217,22 +244,18 @@ class KeyedDriver(Steps):
 
     # Outcomes of a task that was interrupted, or that failed.
 
-    async def _stopped(self) -> Ended:
+    def _stopped(self) -> Ended:
         """Return the outcome of an interrupted task.
 
         The session was closed, or a caller has cancelled the request before its id was known.
         """
         if self.stopping == "cancel":
             return Ended(record=self.record, error=self.lost or self._cancelled_error())
-        # The session's own store releases all entries when it is closed. A store that the user has passed stays
-        # open.
-        if self.state is not None and not self.tools.ledger.is_ours:
-            await self._leave()
         error = self._closed_error()
         error.__cause__ = self.lost
         return Ended(record=self.record, error=error, request_id=self.request_id)
 
-    async def _broken(self, error: Exception) -> Ended:
+    async def _broken(self, error: BaseException) -> Ended:
         """Return an outcome with this error; the request is released, so that another call can follow it."""
         if self.state is not None:
             await self._leave()

@@ -120,7 +120,9 @@ class KeyedSubmit:
         new.sha256s = self._input.sha256s
         try:
             self.state = state = await self._tools.operations.submit(new, self.progress)
-        except (Exception, asyncio.CancelledError) as error:
+        except (GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise  # the program ends now: the claim stays, and the next call with the key looks the request up
+        except BaseException as error:
             becomes = claim_after(error, sent=self.progress.sent)
             if becomes is Claim.UNCERTAIN and isinstance(error, asyncio.CancelledError):
                 self.lost = self._given_up()

@@ -84,6 +84,7 @@ class ReconnectingConnection:
         self._messages.reopen()
         self.ended, self._fruitless, self._rejections = False, 0, 0
         self._task = asyncio.get_running_loop().create_task(self._live(), name="fal_async realtime")
+        self._task.add_done_callback(self._task_ended)
         self._messages.producer = self._task
 
     async def aclose(self) -> None:
@@ -170,11 +171,25 @@ class ReconnectingConnection:
         except FalError as error:
             self._finish(error)
         except Exception as error:
-            # A user's callback raised. Without this, the task that receives would wait forever.
-            problem = self.problem(f"a callback failed: {type(error).__name__}")
-            problem.__cause__ = error
-            self._finish(problem)
+            self._finish(self._failed_callback(error))
         await self._hang_up()
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """End the session if `_live` has not ended it. Otherwise the task that receives would wait forever.
+
+        Other code may have cancelled the task, perhaps before its first step. A callback may have raised an
+        exception that is not an `Exception`.
+        """
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._finish(self._failed_callback(error))
+        elif not self._closed:
+            self._finish(self.problem("the task that reads the connection was cancelled by other code"))
+
+    def _failed_callback(self, error: BaseException) -> RealtimeError:
+        problem = self.problem(f"a callback failed: {type(error).__name__}")
+        problem.__cause__ = error
+        return problem
 
     async def _receive_all(self) -> None:
         """Read until the session ends. Raises `Lost` if a new connection is needed."""

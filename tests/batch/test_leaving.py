@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from fal_async import Batch, BatchItem, Session, SessionStateError
 from fal_async.emulator import Emulator, Fault
 from tests.emulator.gate import Gate
-from tests.quick import GATE, gate_at, session_on
+from tests.quick import ASK, GATE, LLM, gate_at, session_on
 
 STEPS = 100
 """Steps of the event loop after which all tasks that do not wait for a server have finished."""
@@ -175,3 +176,42 @@ async def test_a_batch_can_read_its_inputs_from_another_batch(emulator: Emulator
     async with fal.map("me/echo", made(), concurrency=2) as batch:
         for _ in range(20):
             assert (await anext(batch)).ok
+
+
+# Other code may cancel all tasks, also those that have not begun.
+
+
+def cancel_task_of(work: str) -> None:
+    """Cancel the batch's task of this kind, which has not begun yet."""
+    coroutines: dict[Any, Any] = {task.get_coro(): task for task in asyncio.all_tasks()}
+    (coroutine,) = [one for one in coroutines if one.__name__ == work]
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED
+    coroutines[coroutine].cancel()
+
+
+async def test_a_batch_whose_reader_of_inputs_is_cancelled_before_it_begins_raises_the_cancellation(
+    emulator: Emulator,
+) -> None:
+    async with session_on(emulator) as fal:
+        collecting = asyncio.ensure_future(fal.map(LLM, [ASK]).collect())
+        asyncio.get_running_loop().call_soon(cancel_task_of, "_feed")
+        await asyncio.wait([collecting], timeout=10)
+        assert collecting.done()
+        assert collecting.cancelled()
+    assert emulator.count("submit") == 0
+
+
+async def test_a_batch_whose_item_is_cancelled_before_it_begins_raises_the_cancellation(
+    emulator: Emulator,
+) -> None:
+    async def inputs() -> AsyncIterator[Any]:
+        asyncio.get_running_loop().call_soon(cancel_task_of, "_item")
+        yield ASK
+        yield ASK
+
+    async with session_on(emulator) as fal:
+        collecting = asyncio.ensure_future(fal.map(LLM, inputs(), concurrency=1).collect())
+        await asyncio.wait([collecting], timeout=10)
+        assert collecting.done()
+        assert collecting.cancelled()
+    assert emulator.count("submit") == 0

@@ -16,7 +16,9 @@ class FailingStore:
         fails: names of methods that raise LedgerError.
         hangs: names of methods that never return.
         gates: events by the name of the method that waits for them.
+        late_gates: events by the name of the method that waits for them before it returns.
         calls: the names of the methods that were called, in order.
+        returning: the names of the methods that were about to return, in order.
     """
 
     def __init__(self, store: Store) -> None:
@@ -24,7 +26,9 @@ class FailingStore:
         self.fails: set[str] = set()
         self.hangs: set[str] = set()
         self.gates: dict[str, asyncio.Event] = {}
+        self.late_gates: dict[str, asyncio.Event] = {}
         self.calls: list[str] = []
+        self.returning: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
@@ -39,6 +43,10 @@ class FailingStore:
                 await self.gates[name].wait()
             if name in self.fails:
                 raise LedgerError("no space left on device")
-            return await found(*values, **named)
+            value = await found(*values, **named)
+            self.returning.append(name)
+            if name in self.late_gates:
+                await self.late_gates[name].wait()
+            return value
 
         return call

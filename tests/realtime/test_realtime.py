@@ -840,17 +840,32 @@ async def test_no_message_is_sent_twice_whatever_breaks(seed: int) -> None:
     assert len(news.all) == connection.reconnects > 10
 
 
-async def test_a_callback_that_raises_ends_the_session(fal: Session, emulator: Emulator) -> None:
+class Stop(BaseException):
+    """An exception that is not an `Exception`, like that of `pytest.fail`."""
+
+
+@pytest.mark.parametrize("error", [KeyError("mine"), Stop()])
+async def test_a_callback_that_raises_ends_the_session(
+    fal: Session, emulator: Emulator, error: BaseException
+) -> None:
     def refuse(_: Reconnected) -> None:
-        raise KeyError("mine")
+        raise error
 
     async with fal.realtime.connect("me/echo", reconnect=QUICK, on_reconnect=refuse) as connection:
         assert await connection.request(1) == 1
         await emulator.pause()
         await emulator.resume()
-        with pytest.raises(RealtimeError, match="callback failed: KeyError") as caught:
+        with pytest.raises(RealtimeError, match=f"callback failed: {type(error).__name__}") as caught:
             await within(connection.recv())
-    assert isinstance(caught.value.__cause__, KeyError)
+    assert caught.value.__cause__ is error
+
+
+async def test_a_receiver_is_given_an_error_if_other_code_cancels_the_reading_task(fal: Session) -> None:
+    async with fal.realtime.connect("me/echo", reconnect=QUICK) as connection:
+        (reading,) = [task for task in asyncio.all_tasks() if task.get_name() == "fal_async realtime"]
+        reading.cancel()
+        with pytest.raises(RealtimeError, match="cancelled"):
+            await within(connection.recv())
 
 
 # Callbacks, requests that are given up, and opening and closing.
