@@ -86,7 +86,11 @@ def nothing_left_by_a_file(request: pytest.FixtureRequest) -> Iterator[None]:
         return Held.now(request.config.stash[TEMPORARY])
 
     functions = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    if any("postgres" in item.fixturenames for item in functions if item.path == request.path):
+    if any(
+        {"postgres", "where"}.intersection(item.fixturenames)
+        for item in functions
+        if item.path == request.path
+    ):
         request.getfixturevalue("postgres")  # it stays for the tests of other files
     before = now()
     gc.freeze()  # imports of earlier files need no search either

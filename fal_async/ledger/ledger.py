@@ -17,7 +17,7 @@ from fal_async.errors import ConfigurationError, SessionStateError, short_traceb
 from fal_async.ledger import exporting
 from fal_async.ledger.by_hand import Cancel, cancel_first, decide, only_one, search_of
 from fal_async.ledger.ledger_entry import LedgerEntry, entry_of
-from fal_async.ledger.opening import open_store, seconds_of
+from fal_async.ledger.opening import checked_place, open_store, seconds_of
 from fal_async.ledger.paging import records
 from fal_async.ledger.store import Store
 from fal_async.protocol.ledger.entry import Record, Space, State
@@ -72,18 +72,19 @@ class Ledger:
     begun is completed, or changes nothing.
 
     Attributes:
-        where: the real path of the file.
+        where: the real path of the file, or the URL of the database, without its password.
         keep: seconds from the outcome of an entry until its input and result are deleted; None: they are never
             deleted.
         keep_input: whether inputs are stored; if False, only their digests are.
     """
 
-    def __init__(self, store: Store, where: str, keep: float | None, keep_input: bool) -> None:
+    def __init__(self, store: Store, place: str, keep: float | None, keep_input: bool) -> None:
         """Take an open store; to open a ledger, call `Ledger.open`."""
         self._store = store
         self._is_closed = False
         self._cancels: list[Cancel] = []
-        self.where: str = where
+        self.where: str = store.where
+        self._place = place
         self.keep: float | None = keep
         self.keep_input: bool = keep_input
 
@@ -118,8 +119,9 @@ class Ledger:
         """
         check_flag("keep_input", keep_input)
         seconds = seconds_of(keep)
-        store = await open_store(where, keep=seconds, keep_input=keep_input)
-        return cls(store, store.where, seconds, keep_input)
+        place = checked_place(where)
+        store = await open_store(place, keep=seconds, keep_input=keep_input)
+        return cls(store, place, seconds, keep_input)
 
     # Reading.
 
@@ -323,7 +325,7 @@ class Ledger:
     async def new_store(self) -> Store:
         """Open a store for a session. It is a separate owner of claims, and the session closes it."""
         self._open_store()
-        return await open_store(self.where, keep=self.keep, keep_input=self.keep_input)
+        return await open_store(self._place, keep=self.keep, keep_input=self.keep_input)
 
     def attach(self, cancel: Cancel) -> Callable[[], None]:
         """Register how a session cancels the request of an entry. For sessions only. Raises nothing.

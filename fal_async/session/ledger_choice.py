@@ -15,12 +15,12 @@ class LedgerChoice:
     """The ledger and the tenant of a view.
 
     Attributes:
-        given: the real path of a file, or a `Ledger`. None: no ledger.
+        given: the real path of a file, the URL of a database, or a `Ledger`. None: no ledger.
         tenant: the tenant that owns the keys. None: the view has other credentials but no tenant, so that its calls
             can't have a key.
     """
 
-    given: Any = None
+    given: Any = attrs.field(default=None, repr=False)  # a URL has a password
     tenant: str | None = ""
 
     def with_options(self, ledger: object, tenant: str | None, *, other_credentials: bool) -> LedgerChoice:
@@ -42,15 +42,20 @@ class LedgerChoice:
 
 
 def _file_of(given: Any) -> object:
-    return getattr(given, "where", given)
+    """Return what is equal for two values of `ledger=` that name the same ledger."""
+    if not isinstance(given, str):
+        return getattr(given, "where", given)
+    from fal_async.ledger.postgres.postgres_address import is_address, name_of_url
+
+    return name_of_url(given) if is_address(given) else given
 
 
 def _checked(ledger: object) -> Any:
     if isinstance(ledger, str | os.PathLike):
-        from fal_async.ledger.opening import real_path
+        from fal_async.ledger.opening import checked_place
 
         # Resolved now, because the process may be in another folder when the first call opens the file.
-        return real_path(ledger)
+        return checked_place(ledger)
     if not hasattr(ledger, "where"):
         raise ConfigurationError(
             f"ledger is of type {type(ledger).__name__}: expected a path such as 'runs.db', a URL or a Ledger"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fal_async import ConfigurationError, Ledger, LedgerError
-from fal_async.ledger.opening import real_path
+from fal_async.ledger.opening import checked_place
 from fal_async.ledger.sqlite import schema
 from fal_async.ledger.sqlite.location import check_mounts, file_system, is_remote, mounts_of, path_of
 from fal_async.ledger.sqlite.sqlite_errors import ledger_error
@@ -28,7 +28,7 @@ async def test_open_refuses_a_ledger_that_would_not_outlive_the_process(where: s
 @pytest.mark.parametrize("where", ["postgresql://u:secret@db/runs", "postgres://db"])
 def test_a_postgresql_url_is_refused_without_showing_its_password(where: str) -> None:
     with pytest.raises(ConfigurationError, match="not supported yet") as refused:
-        real_path(where)
+        checked_place(where)
     assert "secret" not in str(refused.value)
 
 
@@ -37,14 +37,14 @@ def test_a_postgresql_url_is_refused_without_showing_its_password(where: str) ->
 )
 def test_a_url_other_than_sqlite_is_refused_without_showing_its_password(where: str) -> None:
     with pytest.raises(ConfigurationError, match=r"expected a path, or sqlite:///runs.db") as refused:
-        real_path(where)
+        checked_place(where)
     assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("where", [None, 7, b"runs.db", ["runs.db"]])
 def test_a_value_that_is_not_a_path_is_refused(where: object) -> None:
     with pytest.raises(ConfigurationError, match=r"expected a path such as 'runs.db', or a Ledger"):
-        real_path(where)
+        checked_place(where)
 
 
 def test_a_sqlite_url_names_a_relative_or_an_absolute_path(
