@@ -1,4 +1,4 @@
-"""Compare the SQLite store with the model of `tests/protocol/ledger/model.py`.
+"""Compare the stores with the model of `tests/protocol/ledger/model.py`.
 
 Keys, attempts and owners come and go at random. Both stores must return the same values, and have the same entries.
 """
@@ -11,11 +11,20 @@ from typing import Any
 import attrs
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 
 from fal_async import LedgerError
 from fal_async.ledger.store import Hold, Search, Store
 from fal_async.protocol.ledger.entry import End, Record, StoredFile
+from tests.durability.postgres_shelf import PostgresShelf
 from tests.durability.sqlite_shelf import SqliteShelf
 from tests.ledger.samples import ORIGIN, json_payload, new_claim, place
 from tests.protocol.ledger.model import Memory, Shelf
@@ -79,9 +88,12 @@ class StoreMachine(RuleBasedStateMachine):
     holds = Bundle("holds")
     requests = Bundle("requests")
 
+    def make_shelf(self) -> Shelf:
+        return SqliteShelf()
+
     def __init__(self) -> None:
         super().__init__()
-        self.model, self.real = Side(Memory()), Side(SqliteShelf())
+        self.model, self.real = Side(Memory()), Side(self.make_shelf())
         self.ids = 0
         self.lives = [0, 0]
 
@@ -212,11 +224,26 @@ def newest(record: Record) -> int:
     return max((request.n for request in record.requests), default=0)
 
 
-StoreMachine.TestCase.settings = settings(
-    max_examples=25,
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate],
-)
-TestStore = StoreMachine.TestCase
+def check(machine: type[RuleBasedStateMachine], examples: int) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate],
+        ),
+    )
+
+
+def test_the_store_in_a_file_agrees_with_the_model() -> None:
+    check(StoreMachine, 25)
+
+
+def test_the_store_in_postgresql_agrees_with_the_model(database: str) -> None:
+    class PostgresMachine(StoreMachine):
+        def make_shelf(self) -> Shelf:
+            return PostgresShelf(database)
+
+    check(PostgresMachine, 15)

@@ -64,7 +64,9 @@ running AS (SELECT id FROM owners WHERE id = ANY($5) AND free_since IS NULL),
 made AS (
     INSERT INTO entries (space, key, version, endpoint_id, input_digest, state, attempts, owner, claimed_at)
     SELECT g.space, g.key, {FIRST_VERSION}, g.endpoint_id, g.input_digest, 'claimed', 1, g.owner, g.claimed_at
-    FROM given g JOIN running ON running.id = g.owner ORDER BY g.space, g.key
+    FROM given g JOIN running ON running.id = g.owner
+    WHERE NOT EXISTS (SELECT 1 FROM entries e WHERE e.space = g.space AND e.key = g.key)
+    ORDER BY g.space, g.key
     ON CONFLICT DO NOTHING RETURNING id, space, key),
 asked AS (
     INSERT INTO requests (entry, n, origin, body_digest, claimed_at, claimed_until, mark)

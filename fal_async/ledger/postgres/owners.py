@@ -53,7 +53,6 @@ class Owners:
         self._ready, self._lost = asyncio.Event(), asyncio.Event()
         self._failure: FalError | None = None
         self._watched: dict[int, set[asyncio.Event]] = {}
-        self._is_closed = False
 
     # The connection.
 
@@ -77,7 +76,7 @@ class Owners:
     async def _keep(self) -> None:
         """Keep the connection and its locks until the database is closed, or until only the user can help."""
         pause = _FIRST_PAUSE
-        while not self._is_closed:
+        while True:
             self._lost.clear()
             try:
                 await self._join_again()
@@ -122,7 +121,6 @@ class Owners:
 
     def terminate(self) -> None:
         """Close the connection at once. The server releases the locks."""
-        self._is_closed = True
         self._lost.set()
         if self._keeping is not None:
             self._keeping.cancel()

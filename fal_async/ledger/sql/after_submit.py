@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from fal_async.ledger.sql import rows
 from fal_async.ledger.sql.claims import add_attempt, delete, touch
-from fal_async.ledger.sql.statements import Write, change, find
+from fal_async.ledger.sql.statements import Write, after, change, find
 from fal_async.ledger.store import EntryGone
 from fal_async.protocol.ledger.entry import End, Record, StoredFile
 
@@ -21,7 +21,7 @@ def take(me: int, entry: int, version: int) -> Write[Record | None]:
     if record.owner_lives and not record.is_owned_by(me):
         return None
     yield from change("UPDATE entries SET owner = ?, version = version + 1 WHERE id = ?", me, entry)
-    return (yield from find(entry))
+    return (yield from after(entry))
 
 
 def leave(me: int, entry: int) -> Write[None]:
@@ -60,7 +60,7 @@ def end(entry: int, request_id: str, end: End) -> Write[Record]:
         raise EntryGone(f"entry {entry} of the ledger was deleted", request_id=request_id)
     mine = next((request for request in record.requests if request.request_id == request_id), None)
     if mine is not None and mine.outcome is not None:
-        return (yield from find(entry, payloads=True)) or record
+        return (yield from after(entry)) or record
     n = mine.n if mine is not None else (yield from add_attempt(record, request_id, end.at))
     yield from change(
         "UPDATE requests SET ended_at = ?, outcome = ?, final = ?, units = ?, cost = ? WHERE entry = ? AND n = ?",
@@ -71,9 +71,7 @@ def end(entry: int, request_id: str, end: End) -> Write[Record]:
         yield from _end_entry(entry, end)
     else:
         yield from touch(entry)
-    ended = yield from find(entry, payloads=True)
-    assert ended is not None
-    return ended
+    return (yield from after(entry)) or record
 
 
 def _end_entry(entry: int, end: End) -> Write[None]:

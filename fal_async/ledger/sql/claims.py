@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fal_async.ledger.sql.statements import Write, change, find, select
+from fal_async.ledger.sql.statements import Write, after, change, find, select
 from fal_async.ledger.store import EntryGone, Hold, NewClaim
 from fal_async.protocol.ledger.entry import LedgerRequest, Record, Space, State
 
@@ -152,7 +152,7 @@ def submitted(me: int, hold: Hold, request_id: str, at: float) -> Write[Record]:
         )
     else:
         yield from touch(hold.entry)
-    return (yield from _existing(hold.entry))
+    return (yield from after(hold.entry)) or record
 
 
 def _existing(entry: int) -> Write[Record]:
@@ -249,7 +249,7 @@ def adopt(entry: int, version: int, attempt: int, request_id: str, at: float) ->
             "version = version + 1 WHERE id = ?",
             *(at, entry),
         )
-    return (yield from find(entry))
+    return (yield from after(entry))
 
 
 def _is_taken(record: Record, request_id: str) -> Write[bool]:

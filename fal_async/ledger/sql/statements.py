@@ -58,7 +58,13 @@ def change(sql: str, *values: Any) -> Write[int]:
     return changed
 
 
-def find(entry: int, *, payloads: bool = False) -> Write[Record | None]:
-    """Read and lock an entry; see `Find`."""
-    record: Record | None = yield Find(entry, payloads)
+def find(entry: int) -> Write[Record | None]:
+    """Read and lock an entry, without its payloads; see `Find`."""
+    record: Record | None = yield Find(entry)
     return record
+
+
+def after(entry: int) -> Write[Record | None]:
+    """Return the entry as a write returns it: with its outcome, and without its input."""
+    record: Record | None = yield Find(entry, payloads=True)
+    return None if record is None else attrs.evolve(record, input=None)
