@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from fal_async import Session
 from fal_async.emulator import Emulator
+from fal_async.ledger.opening import Where
 from tests.quick import nothing_held
 from tests.testbed.held import Held, left_since
 from tests.testbed.postgres import Cluster, cluster
@@ -148,3 +149,12 @@ def database(postgres: Cluster) -> Iterator[str]:
     url = postgres.new_database()
     yield url
     postgres.drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Where:
+    """Return where an empty ledger is: a path, or the URL of a database."""
+    if request.param == "sqlite":
+        return tmp_path / "runs.db"
+    url: str = request.getfixturevalue("database")
+    return url

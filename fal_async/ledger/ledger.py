@@ -67,7 +67,7 @@ class Ledger:
     take these as `origin`, `tenant` and `run`; None matches all of them. A method that needs one entry raises
     ConfigurationError if several match, and lists them.
 
-    All methods except `aclose` raise LedgerError if the file can't be read or written, and SessionStateError if the
+    All methods except `aclose` raise LedgerError if the ledger can't be read or written, and SessionStateError if the
     ledger is closed, or was opened before this process was forked. Cancelling a method is safe: a write that has
     begun is completed, or changes nothing.
 
@@ -96,13 +96,15 @@ class Ledger:
         keep: float | timedelta | None = None,
         keep_input: bool = True,
     ) -> Self:
-        """Open a ledger; create the file if it does not exist.
+        """Open a ledger; create the file, or the tables in a database, if they do not exist.
 
-        Cancelling is safe.
+        A ledger in a database can be used only in the event loop in which it was opened. Cancelling is safe.
 
         Args:
-            where: a path, or a URL: `sqlite:///runs.db` (relative) or `sqlite:////data/runs.db` (absolute). The
-                folder must exist, and must be on a local disk.
+            where: a path, or a URL: `sqlite:///runs.db` (relative), `sqlite:////data/runs.db` (absolute) or
+                `postgresql://user@host/database`. The folder of a file must exist, and must be on a local disk.
+                A database needs the extra `postgres`; its tables are made in the schema `fal_async`, unless they
+                exist.
             keep: seconds, or a timedelta, from the outcome of an entry until its input and result are deleted. The
                 entry itself stays: a call with its key raises ResultExpiredError. None (the default): they are
                 never deleted.
@@ -114,8 +116,12 @@ class Ledger:
         Raises:
             ConfigurationError: a ledger can't be at `where`: the folder does not exist or is on a network file
                 system, or the file was written by another program or by a newer version of this package. The file
-                is not changed. Also if `keep` is not a time > 0, or `keep_input` is not a bool.
-            LedgerError: the file can't be read or written, or another process keeps it locked.
+                is not changed. Of a database: it does not exist, the server refuses the user or the password, the
+                user may not make the tables, `fal-async ledger migrate` must be run first, or a pooler is in
+                between and the URL has no `direct=`. Also if `keep` is not a time > 0, or `keep_input` is not a
+                bool.
+            LedgerError: the file can't be read or written, another process keeps it locked, or the server can't be
+                reached.
         """
         check_flag("keep_input", keep_input)
         seconds = seconds_of(keep)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fal_async import Session, SubmissionUncertainError
 from fal_async.emulator import Emulator, Fault
-from fal_async.ledger.opening import open_store
+from fal_async.ledger.opening import Where, open_store
 from fal_async.ledger.store import Hold, NewClaim, Store
 from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.ledger.digests import body_digest, input_digest
@@ -42,7 +41,7 @@ async def claimed(store: Store, fal: Session, budget: float, key: str = "a") -> 
 
 
 async def test_a_call_waits_for_the_submit_of_another_session_and_follows_its_request(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     emulator.faults.add(Fault.stall(0.3, on="submit"))
     async with session_on(emulator, ledger=runs) as one, session_on(emulator, ledger=runs) as other:
@@ -54,7 +53,7 @@ async def test_a_call_waits_for_the_submit_of_another_session_and_follows_its_re
 
 
 async def test_a_call_waits_for_an_unresolved_claim_no_longer_than_its_budget(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     store = await open_store(runs)
     await claimed(store, fal, 0.2)
@@ -65,7 +64,7 @@ async def test_a_call_waits_for_an_unresolved_claim_no_longer_than_its_budget(
 
 
 async def test_a_call_submits_after_the_claim_that_it_waited_for_is_withdrawn(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     store = await open_store(runs)
     ledger: Any = FailingStore(await open_store(runs))
@@ -82,7 +81,7 @@ async def test_a_call_submits_after_the_claim_that_it_waited_for_is_withdrawn(
 
 
 async def test_a_request_that_another_process_completes_between_two_checks_has_its_id(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     store = await open_store(runs)
     ledger: Any = FailingStore(await open_store(runs))
@@ -107,7 +106,7 @@ async def test_a_request_that_another_process_completes_between_two_checks_has_i
 
 
 async def test_the_claim_of_an_owner_that_has_closed_is_uncertain(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     store = await open_store(runs)
     await claimed(store, fal, 30)
@@ -120,7 +119,7 @@ async def test_the_claim_of_an_owner_that_has_closed_is_uncertain(
 
 @pytest.mark.parametrize("uncertain", ["lookup", "resubmit"])
 async def test_a_lost_submit_is_found_in_the_history_and_followed_by_the_next_call(
-    fal: Session, emulator: Emulator, runs: Path, uncertain: str
+    fal: Session, emulator: Emulator, runs: Where, uncertain: str
 ) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=True))
     with pytest.raises(SubmissionUncertainError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from fal_async import ClientTimeoutError, LedgerError, RateLimitError, Session, 
 from fal_async.emulator import Emulator, Fault
 from fal_async.keyed.driver_task import DriverTask
 from fal_async.keyed.late_writes import LateWrites
-from fal_async.ledger.opening import open_store
+from fal_async.ledger.opening import Where, open_store
 from tests.keyed.entries import entry_of, state_of
 from tests.keyed.failing_store import FailingStore
 from tests.quick import ASK, GATE, LLM, ONCE, gate_at, session_on
@@ -23,7 +22,7 @@ AFTER_SUBMIT = {"submitted", "end", "leave", "cancel_requested"}
 
 
 @pytest.fixture
-async def store(runs: Path) -> AsyncIterator[FailingStore]:
+async def store(runs: Where) -> AsyncIterator[FailingStore]:
     inner = await open_store(runs)
     yield FailingStore(inner)
     await inner.aclose()
@@ -49,7 +48,7 @@ async def test_a_call_fails_before_its_submit_if_the_ledger_fails(
 
 
 async def test_writes_failing_after_the_submit_are_logged_with_id_and_key_and_the_result_is_returned(
-    fal: Session, emulator: Emulator, store: FailingStore, runs: Path, caplog: pytest.LogCaptureFixture
+    fal: Session, emulator: Emulator, store: FailingStore, runs: Where, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.fails |= AFTER_SUBMIT
     result = await fal.subscribe(LLM, ASK, key="order-42")
@@ -70,7 +69,7 @@ async def test_writes_failing_after_the_submit_are_logged_with_id_and_key_and_th
 
 
 async def test_pending_writes_are_retried_in_the_background(
-    fal: Session, store: FailingStore, runs: Path, caplog: pytest.LogCaptureFixture
+    fal: Session, store: FailingStore, runs: Where, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.fails |= AFTER_SUBMIT
     await fal.subscribe(LLM, ASK, key="a")
@@ -82,7 +81,7 @@ async def test_pending_writes_are_retried_in_the_background(
 
 
 async def test_closing_the_session_retries_pending_writes_and_logs_those_that_fail(
-    emulator: Emulator, store: FailingStore, runs: Path, caplog: pytest.LogCaptureFixture
+    emulator: Emulator, store: FailingStore, runs: Where, caplog: pytest.LogCaptureFixture
 ) -> None:
     ledger: Any = store
     async with session_on(emulator, ledger=ledger) as fal:
@@ -98,7 +97,7 @@ async def test_closing_the_session_retries_pending_writes_and_logs_those_that_fa
 
 
 async def test_a_request_id_is_stored_although_its_driver_is_interrupted_during_the_write(
-    emulator: Emulator, store: FailingStore, runs: Path, caplog: pytest.LogCaptureFixture
+    emulator: Emulator, store: FailingStore, runs: Where, caplog: pytest.LogCaptureFixture
 ) -> None:
     ledger: Any = store
     async with session_on(emulator, ledger=ledger) as fal:
@@ -120,7 +119,7 @@ async def test_a_request_id_is_stored_although_its_driver_is_interrupted_during_
 
 
 async def test_a_failed_withdrawal_of_a_claim_is_made_before_the_next_claim(
-    emulator: Emulator, store: FailingStore, runs: Path
+    emulator: Emulator, store: FailingStore, runs: Where
 ) -> None:
     ledger: Any = store
     emulator.faults.add(Fault.answer(429, on="submit"))
@@ -134,7 +133,7 @@ async def test_a_failed_withdrawal_of_a_claim_is_made_before_the_next_claim(
 
 
 async def test_an_entry_deleted_during_its_call_blocks_no_other_write(
-    fal: Session, emulator: Emulator, store: FailingStore, runs: Path
+    fal: Session, emulator: Emulator, store: FailingStore, runs: Where
 ) -> None:
     gate = gate_at(emulator)
     task = asyncio.create_task(fal.subscribe(GATE, ASK, key="a"))

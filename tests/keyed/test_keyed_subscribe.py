@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -23,6 +22,8 @@ from fal_async import (
 from fal_async.emulator import Emulator, Fault
 from fal_async.keyed.driver import KeyedDriver
 from fal_async.keyed.own_copies import Answer
+from fal_async.ledger.opening import Where
+from tests.keyed.entries import content_of
 from tests.quick import ASK, GATE, LLM, gate_at, session_on
 
 
@@ -64,7 +65,7 @@ async def test_drivers_and_responses_are_released_as_soon_as_their_calls_return(
         gc.enable()
 
 
-async def test_a_call_that_waits_for_a_connection_has_no_claim_yet(emulator: Emulator, runs: Path) -> None:
+async def test_a_call_that_waits_for_a_connection_has_no_claim_yet(emulator: Emulator, runs: Where) -> None:
     emulator.faults.add(Fault.stall(3600, on="submit", taken=False, times=None))
     async with session_on(emulator, ledger=runs, max_connections=2) as fal:
         calls = [asyncio.create_task(fal.subscribe(LLM, ASK, key=f"key-{n}")) for n in range(8)]
@@ -76,20 +77,18 @@ async def test_a_call_that_waits_for_a_connection_has_no_claim_yet(emulator: Emu
         await asyncio.gather(*calls, return_exceptions=True)
 
 
-async def test_the_api_key_is_not_in_the_files_of_the_ledger(
-    fal: Session, emulator: Emulator, runs: Path
-) -> None:
+async def test_the_api_key_is_not_in_the_ledger(fal: Session, emulator: Emulator, runs: Where) -> None:
     emulator.faults.add(Fault.answer(422, on="result", after=1))
     await fal.subscribe(LLM, ASK, key="a")
     with pytest.raises(ValidationError):
         await fal.subscribe(LLM, ASK, key="b")
-    written = b"".join(path.read_bytes() for path in runs.parent.iterdir())
+    written = await content_of(runs)
     assert LLM.encode() in written
     assert emulator.key.encode() not in written
 
 
 async def test_another_session_with_the_same_ledger_returns_the_stored_result(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     first = await fal.subscribe(LLM, ASK, key="a")
     async with session_on(emulator, ledger=str(runs)) as other:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +15,12 @@ from fal_async import (
     SubmissionUncertainError,
 )
 from fal_async.emulator import Emulator, Fault
+from fal_async.ledger.opening import Where
 from tests.keyed.entries import state_of
 from tests.quick import ASK, GATE, LLM, Noted, gate_at, quick, session_on
 
 
-async def test_cancelling_a_call_at_each_step_loses_no_request(emulator: Emulator, runs: Path) -> None:
+async def test_cancelling_a_call_at_each_step_loses_no_request(emulator: Emulator, runs: Where) -> None:
     async with session_on(emulator, ledger=runs) as fal:
         await fal.subscribe(LLM, ASK, key="warm")
         for steps in range(60):
@@ -102,7 +102,7 @@ async def closed_while(fal: Session, task: asyncio.Task[object]) -> SessionState
 
 
 async def test_closing_the_session_leaves_a_running_request_to_the_next_session(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     gate = gate_at(emulator)
     async with session_on(emulator, ledger=runs) as fal:
@@ -120,7 +120,7 @@ async def test_closing_the_session_leaves_a_running_request_to_the_next_session(
 
 
 async def test_closing_the_session_waits_for_the_id_of_a_running_submit(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     gate = gate_at(emulator)
     emulator.faults.add(Fault.stall(0.3, on="submit"))
@@ -136,7 +136,7 @@ async def test_closing_the_session_waits_for_the_id_of_a_running_submit(
 
 
 async def test_a_submit_without_a_response_is_uncertain_after_closing_or_a_time_limit(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     async with session_on(emulator, ledger=runs) as fal, session_on(emulator, ledger=runs) as other:
         emulator.faults.add(Fault.stall(30, on="submit", times=2))
@@ -153,7 +153,7 @@ async def test_a_submit_without_a_response_is_uncertain_after_closing_or_a_time_
 
 
 async def test_closing_the_session_before_a_submit_is_sent_leaves_no_entry(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     noted = Noted()
     async with session_on(emulator, ledger=runs, retry=quick(on_retry=noted)) as fal:
@@ -166,7 +166,7 @@ async def test_closing_the_session_before_a_submit_is_sent_leaves_no_entry(
     assert len(emulator.jobs) == 0
 
 
-async def test_a_closed_session_refuses_keyed_calls(emulator: Emulator, runs: Path) -> None:
+async def test_a_closed_session_refuses_keyed_calls(emulator: Emulator, runs: Where) -> None:
     async with session_on(emulator, ledger=runs) as fal:
         await fal.subscribe(LLM, ASK, key="a")
     with pytest.raises(SessionStateError):
@@ -174,7 +174,7 @@ async def test_a_closed_session_refuses_keyed_calls(emulator: Emulator, runs: Pa
 
 
 async def test_closing_the_session_at_each_step_of_a_call_leaves_no_open_claim(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     for steps in range(0, 40, 3):
         async with session_on(emulator, ledger=runs) as fal:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -18,10 +17,11 @@ from fal_async import (
     SubmissionUncertainError,
 )
 from fal_async.emulator import Emulator, Fault, ModelError
+from fal_async.ledger.opening import Where
 from tests.quick import ASK, GATE, LLM, gate_at, session_on
 
 
-async def leave(emulator: Emulator, runs: Path, *keys: str, run: str = "") -> None:
+async def leave(emulator: Emulator, runs: Where, *keys: str, run: str = "") -> None:
     """Submit requests to the gated endpoint, and close the session that has submitted them."""
     async with session_on(emulator, ledger=runs) as first:
         for key in keys:
@@ -29,7 +29,7 @@ async def leave(emulator: Emulator, runs: Path, *keys: str, run: str = "") -> No
 
 
 async def test_recover_follows_the_requests_of_an_earlier_session_until_they_are_complete(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     gate = gate_at(emulator)
     await leave(emulator, runs, "a", "b", "c")
@@ -41,7 +41,7 @@ async def test_recover_follows_the_requests_of_an_earlier_session_until_they_are
     assert emulator.count("submit") == 3
 
 
-async def test_recover_counts_done_failed_and_cancelled_requests(emulator: Emulator, runs: Path) -> None:
+async def test_recover_counts_done_failed_and_cancelled_requests(emulator: Emulator, runs: Where) -> None:
     async def model(input: dict[str, str]) -> dict[str, str]:
         await gate(input)
         if input["key"] == "bad":
@@ -62,7 +62,7 @@ async def test_recover_counts_done_failed_and_cancelled_requests(emulator: Emula
     assert recovered.error is None
 
 
-async def test_recover_with_a_run_follows_only_that_run(emulator: Emulator, runs: Path) -> None:
+async def test_recover_with_a_run_follows_only_that_run(emulator: Emulator, runs: Where) -> None:
     gate_at(emulator).open()
     await leave(emulator, runs, "a", run="one")
     await leave(emulator, runs, "a", run="two")
@@ -74,7 +74,7 @@ async def test_recover_with_a_run_follows_only_that_run(emulator: Emulator, runs
 
 
 async def test_recover_looks_up_uncertain_entries_and_follows_those_it_finds(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     async with session_on(emulator, ledger=runs) as first:
         emulator.history.lag = 3_600.0
@@ -89,7 +89,7 @@ async def test_recover_looks_up_uncertain_entries_and_follows_those_it_finds(
     assert emulator.count("submit") == 2
 
 
-async def test_an_unreadable_history_does_not_stop_recover(emulator: Emulator, runs: Path) -> None:
+async def test_an_unreadable_history_does_not_stop_recover(emulator: Emulator, runs: Where) -> None:
     gate_at(emulator).open()
     async with session_on(emulator, ledger=runs) as first:
         await first.queue.submit(GATE, {"key": "a"}, key="a")
@@ -104,7 +104,7 @@ async def test_an_unreadable_history_does_not_stop_recover(emulator: Emulator, r
     assert isinstance(recovered.error.__cause__, PermissionDeniedError)
 
 
-async def test_recover_leaves_a_request_that_another_session_follows(emulator: Emulator, runs: Path) -> None:
+async def test_recover_leaves_a_request_that_another_session_follows(emulator: Emulator, runs: Where) -> None:
     gate = gate_at(emulator)
     async with session_on(emulator, ledger=runs) as one, session_on(emulator, ledger=runs) as other:
         task = asyncio.create_task(one.subscribe(GATE, ASK, key="a"))
@@ -117,7 +117,7 @@ async def test_recover_leaves_a_request_that_another_session_follows(emulator: E
 
 
 async def test_recover_with_a_refused_api_key_leaves_all_entries_unchanged(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     gate_at(emulator).open()
     await leave(emulator, runs, "a", "b")
@@ -129,7 +129,7 @@ async def test_recover_with_a_refused_api_key_leaves_all_entries_unchanged(
         assert await fal.recover() == Recovered(done=2)
 
 
-async def test_recover_can_be_called_again_after_it_was_cancelled(emulator: Emulator, runs: Path) -> None:
+async def test_recover_can_be_called_again_after_it_was_cancelled(emulator: Emulator, runs: Where) -> None:
     gate = gate_at(emulator)
     await leave(emulator, runs, "a")
     async with session_on(emulator, ledger=runs) as fal:
@@ -146,7 +146,7 @@ async def test_recover_can_be_called_again_after_it_was_cancelled(emulator: Emul
     assert emulator.count("cancel") == 0
 
 
-async def test_closing_the_session_ends_recover_with_an_error(emulator: Emulator, runs: Path) -> None:
+async def test_closing_the_session_ends_recover_with_an_error(emulator: Emulator, runs: Where) -> None:
     gate_at(emulator)
     await leave(emulator, runs, "a")
     async with session_on(emulator, ledger=runs) as fal:
@@ -158,7 +158,7 @@ async def test_closing_the_session_ends_recover_with_an_error(emulator: Emulator
 
 
 async def test_recover_does_not_touch_entries_of_other_tenants_and_origins(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     gate_at(emulator).open()
     async with session_on(emulator, ledger=runs) as first:
@@ -172,7 +172,7 @@ async def test_recover_does_not_touch_entries_of_other_tenants_and_origins(
         assert await fal.with_options(tenant="acme").recover() == Recovered(done=1)
 
 
-async def test_recover_follows_a_request_id_given_to_resolve(emulator: Emulator, runs: Path) -> None:
+async def test_recover_follows_a_request_id_given_to_resolve(emulator: Emulator, runs: Where) -> None:
     async with session_on(emulator, ledger=runs) as fal, await Ledger.open(runs) as ledger:
         emulator.history.permitted = False
         emulator.faults.add(Fault.reset(on="submit", taken=True))
@@ -185,7 +185,7 @@ async def test_recover_follows_a_request_id_given_to_resolve(emulator: Emulator,
 
 
 async def test_the_next_call_submits_after_resolve_has_withdrawn_the_attempt(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     async with session_on(emulator, ledger=runs) as fal, await Ledger.open(runs) as ledger:
         emulator.faults.add(Fault.reset(on="submit", taken=False))

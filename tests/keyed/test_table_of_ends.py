@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -26,7 +25,7 @@ from fal_async import (
     ValidationError,
 )
 from fal_async.emulator import Emulator, Fault, ModelError
-from fal_async.ledger.opening import open_store
+from fal_async.ledger.opening import Where, open_store
 from fal_async.ledger.store import NewClaim
 from fal_async.protocol.ledger.digests import input_digest
 from fal_async.protocol.ledger.entry import Place
@@ -49,7 +48,7 @@ async def failing(fal: Session, kind: type[FalError], endpoint_id: str = LLM, **
 
 @pytest.mark.parametrize("status", [400, 401, 422, 500])
 async def test_an_error_response_to_the_submit_withdraws_the_claim(
-    fal: Session, emulator: Emulator, runs: Path, status: int
+    fal: Session, emulator: Emulator, runs: Where, status: int
 ) -> None:
     emulator.faults.add(Fault.answer(status, on="submit"))
     await failing(fal, ApiError)
@@ -58,7 +57,7 @@ async def test_an_error_response_to_the_submit_withdraws_the_claim(
     assert len(emulator.jobs) == 1
 
 
-async def test_a_submit_that_was_not_sent_withdraws_the_claim(emulator: Emulator, runs: Path) -> None:
+async def test_a_submit_that_was_not_sent_withdraws_the_claim(emulator: Emulator, runs: Where) -> None:
     async with session_on(emulator, ledger=runs, retry=ONCE) as fal:
         await emulator.pause()
         await failing(fal, TransportError)
@@ -68,7 +67,7 @@ async def test_a_submit_that_was_not_sent_withdraws_the_claim(emulator: Emulator
 
 
 async def test_a_retried_refusal_of_a_submit_stores_only_one_attempt(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     emulator.faults.add(Fault.answer(429, on="submit", times=2))
     await fal.subscribe(LLM, ASK, key="a")
@@ -79,7 +78,7 @@ async def test_a_retried_refusal_of_a_submit_stores_only_one_attempt(
 
 
 async def test_a_submit_that_fal_may_have_accepted_is_uncertain_and_not_sent_again(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=True))
     for _ in range(2):
@@ -100,7 +99,7 @@ async def test_a_submit_that_fal_may_have_accepted_is_uncertain_and_not_sent_aga
     ],
 )
 async def test_a_final_error_of_the_model_is_replayed_by_the_next_call(
-    fal: Session, emulator: Emulator, runs: Path, failure: ModelError, kind: type[FalError]
+    fal: Session, emulator: Emulator, runs: Where, failure: ModelError, kind: type[FalError]
 ) -> None:
     @emulator.endpoint(MODEL)
     async def model(_: Any) -> Any:
@@ -114,7 +113,7 @@ async def test_a_final_error_of_the_model_is_replayed_by_the_next_call(
 
 
 async def test_the_next_call_after_a_failure_that_is_not_final_makes_a_further_attempt(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     failures = [ModelError(500, "gpu", "downstream_service_error")]
 
@@ -135,7 +134,7 @@ async def test_the_next_call_after_a_failure_that_is_not_final_makes_a_further_a
 
 
 async def test_a_failed_request_without_an_error_body_is_not_final(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     emulator.faults.add(Fault.replace({"error": "boom"}, on="status", times=None))
     emulator.faults.add(Fault.answer(500, on="result", detail="", times=None))
@@ -158,7 +157,7 @@ async def test_a_failed_request_without_an_error_body_is_not_final(
     ],
 )
 async def test_after_an_error_that_is_not_the_outcome_the_next_call_follows_the_request(
-    fal: Session, emulator: Emulator, runs: Path, faults: list[Fault]
+    fal: Session, emulator: Emulator, runs: Where, faults: list[Fault]
 ) -> None:
     for fault in faults:
         emulator.faults.add(fault)
@@ -170,7 +169,7 @@ async def test_after_an_error_that_is_not_the_outcome_the_next_call_follows_the_
 
 
 async def test_the_next_call_after_a_cancelled_request_makes_a_further_attempt(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     gate = gate_at(emulator)
     other = asyncio.create_task(fal.subscribe(GATE, {"n": 0}))
@@ -190,7 +189,7 @@ async def test_the_next_call_after_a_cancelled_request_makes_a_further_attempt(
 
 @pytest.mark.parametrize("status", [401, 403])
 async def test_an_api_key_refused_while_following_leaves_the_request_submitted(
-    fal: Session, emulator: Emulator, runs: Path, status: int
+    fal: Session, emulator: Emulator, runs: Where, status: int
 ) -> None:
     emulator.faults.add(Fault.answer(status, on="status"))
     await failing(fal, ApiError)
@@ -200,7 +199,9 @@ async def test_an_api_key_refused_while_following_leaves_the_request_submitted(
     assert await state_of(fal, runs) == "done"
 
 
-async def test_an_outage_while_following_leaves_the_request_submitted(emulator: Emulator, runs: Path) -> None:
+async def test_an_outage_while_following_leaves_the_request_submitted(
+    emulator: Emulator, runs: Where
+) -> None:
     gate = gate_at(emulator)
     async with session_on(emulator, ledger=runs, retry=quick(outage=0.05)) as fal:
         emulator.faults.add(Fault.reset(on="status", times=None))
@@ -213,12 +214,12 @@ async def test_an_outage_while_following_leaves_the_request_submitted(emulator: 
 
 
 async def test_a_request_with_an_expired_result_is_never_submitted_again(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     emulator.faults.add(Fault.vanish(on="result", times=2))
     for _ in range(3):
         await failing(fal, ResultExpiredError, store_io=False)  # so the history does not have it, either
-        age_requests(runs, seconds=360)
+        await age_requests(runs, seconds=360)
     record = await entry_of(fal, runs)
     assert record is not None
     assert (record.state, record.final, len(emulator.jobs)) == ("failed", True, 1)
@@ -228,7 +229,7 @@ async def test_a_request_with_an_expired_result_is_never_submitted_again(
 
 
 async def test_cancelling_a_completed_request_by_its_handle_stores_its_result(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     handle = await fal.queue.submit(LLM, ASK, key="a")
     assert await state_of(fal, runs) == "submitted"
@@ -239,7 +240,7 @@ async def test_cancelling_a_completed_request_by_its_handle_stores_its_result(
 
 
 async def test_a_result_fetched_by_a_handle_is_stored_in_the_ledger(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     handle = await fal.queue.submit(LLM, ASK, key="a")
     await emulator.jobs[handle.request_id].wait_for("COMPLETED", timeout=5)
@@ -255,7 +256,7 @@ async def test_a_result_fetched_by_a_handle_is_stored_in_the_ledger(
 
 
 async def test_fetching_a_result_before_the_request_is_complete_leaves_the_entry_submitted(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     gate = gate_at(emulator)
     handle = await fal.queue.submit(GATE, ASK, key="a")
@@ -268,7 +269,7 @@ async def test_fetching_a_result_before_the_request_is_complete_leaves_the_entry
 
 
 async def test_the_time_limit_of_a_handle_leaves_the_request_running(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     gate = gate_at(emulator)
     handle = await fal.queue.submit(GATE, ASK, key="a")
@@ -291,7 +292,7 @@ async def test_concurrent_submits_with_one_key_return_the_same_request(
 
 
 async def test_the_handle_of_an_older_attempt_stores_the_outcome_of_that_attempt(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     gate = gate_at(emulator)
     older, newer = [(await fal.queue.submit(GATE, ASK)).request_id for _ in range(2)]

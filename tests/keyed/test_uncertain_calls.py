@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -16,6 +15,7 @@ from fal_async import (
     SubmissionUncertainError,
 )
 from fal_async.emulator import Emulator, Fault
+from fal_async.ledger.opening import Where
 from tests.keyed.entries import age_requests
 from tests.quick import ASK, GATE, LLM, gate_at, session_on
 
@@ -83,12 +83,12 @@ async def test_uncertain_resubmit_does_not_submit_while_the_history_may_lag(
 
 
 async def test_uncertain_resubmit_submits_again_if_the_history_proves_the_request_absent(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=False))
     with pytest.raises(SubmissionUncertainError):
         await fal.subscribe(LLM, ASK, key="a")
-    age_requests(runs, seconds=3_600)
+    await age_requests(runs, seconds=3_600)
     result = await fal.subscribe(LLM, ASK, key="a", uncertain="resubmit")
     assert result.data["output"]
     assert emulator.count("submit") == 2
@@ -128,7 +128,7 @@ async def test_equal_inputs_under_several_keys_each_get_their_own_request(
 # An expired result.
 
 
-async def left_by_another(emulator: Emulator, runs: Path) -> str:
+async def left_by_another(emulator: Emulator, runs: Where) -> str:
     """Leave a completed request with the key "a" and an expired result; return its id."""
     gate = gate_at(emulator)
     async with session_on(emulator, ledger=runs) as first:
@@ -138,11 +138,11 @@ async def left_by_another(emulator: Emulator, runs: Path) -> str:
     await job.wait_for("COMPLETED")
     assert job.completed_at is not None
     job.completed_at -= 7_200
-    age_requests(runs, seconds=7_200)
+    await age_requests(runs, seconds=7_200)
     return handle.request_id
 
 
-async def test_an_expired_result_is_read_from_the_history_and_stored(emulator: Emulator, runs: Path) -> None:
+async def test_an_expired_result_is_read_from_the_history_and_stored(emulator: Emulator, runs: Where) -> None:
     request_id = await left_by_another(emulator, runs)
     async with session_on(emulator, ledger=runs) as fal:
         result = await fal.subscribe(GATE, {"n": 1}, key="a")
@@ -152,7 +152,7 @@ async def test_an_expired_result_is_read_from_the_history_and_stored(emulator: E
 
 
 async def test_an_expired_result_fetched_by_its_id_is_read_from_the_history_and_stored(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     request_id = await left_by_another(emulator, runs)
     async with session_on(emulator, ledger=runs) as fal:
@@ -162,7 +162,7 @@ async def test_an_expired_result_fetched_by_its_id_is_read_from_the_history_and_
 
 @pytest.mark.parametrize("how", ["payloads", "permitted"])
 async def test_an_expired_result_absent_from_the_history_raises_on_every_call(
-    emulator: Emulator, runs: Path, how: str
+    emulator: Emulator, runs: Where, how: str
 ) -> None:
     request_id = await left_by_another(emulator, runs)
     setattr(emulator.history, how, False)
@@ -175,7 +175,7 @@ async def test_an_expired_result_absent_from_the_history_raises_on_every_call(
 
 
 async def test_an_expired_result_is_read_by_the_next_call_if_the_history_was_down(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     await left_by_another(emulator, runs)
     async with session_on(emulator, ledger=runs) as fal:

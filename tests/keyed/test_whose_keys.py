@@ -18,18 +18,18 @@ from fal_async import ConfigurationError, File, KeyConflictError, Session, Sessi
 from fal_async.emulator import Emulator, Fault
 from fal_async.keyed.ledger_requests import LedgerRequest
 from fal_async.ledger.ledger import Ledger
-from fal_async.ledger.opening import open_store
+from fal_async.ledger.opening import Where, open_store
 from fal_async.ledger.store import Store
 from fal_async.protocol.http import Operation
 from fal_async.protocol.ledger.entry import LedgerRequest as StoredRequest
 from fal_async.protocol.ledger.entry import Payload, Place, Record, Space
-from tests.keyed.entries import entry_of
+from tests.keyed.entries import entry_of, entry_of_dead
 from tests.quick import ASK, GATE, LLM, gate_at, session_on
 from tests.transport.test_own_transport import Canned
 
 
 async def test_a_view_with_other_credentials_refuses_keys_without_a_tenant(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     view = fal.with_options(credentials=emulator.key)
     same = fal.with_options(
@@ -44,7 +44,7 @@ async def test_a_view_with_other_credentials_refuses_keys_without_a_tenant(
 
 
 async def test_the_same_key_of_another_tenant_is_another_request(
-    fal: Session, emulator: Emulator, runs: Path
+    fal: Session, emulator: Emulator, runs: Where
 ) -> None:
     acme = fal.with_options(credentials=emulator.key, tenant="acme")
     mine, theirs = await fal.subscribe(LLM, ASK, key="a"), await acme.subscribe(LLM, ASK, key="a")
@@ -67,13 +67,13 @@ async def test_views_of_a_session_share_a_request_unless_they_have_another_ledge
     assert emulator.count("submit") == 2
 
 
-async def test_the_same_key_at_another_origin_is_another_request(fal: Session, runs: Path) -> None:
+async def test_the_same_key_at_another_origin_is_another_request(fal: Session, runs: Where) -> None:
     await fal.subscribe(LLM, ASK, key="a")
     async with Emulator(speed=50) as second, session_on(second, ledger=runs) as other:
         assert not (await other.subscribe(LLM, ASK, key="a")).from_ledger
 
 
-async def test_keyed_calls_work_over_a_custom_transport(runs: Path) -> None:
+async def test_keyed_calls_work_over_a_custom_transport(runs: Where) -> None:
     transport = Canned()
     async with Session(transport=transport, ledger=runs) as fal:
         first = await fal.subscribe(LLM, ASK, key="a")
@@ -83,7 +83,7 @@ async def test_keyed_calls_work_over_a_custom_transport(runs: Path) -> None:
 
 
 async def test_a_ledger_passed_to_a_session_stays_open_after_the_session(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     async with await Ledger.open(runs) as ledger:
         async with session_on(emulator, ledger=ledger) as fal:
@@ -93,7 +93,9 @@ async def test_a_ledger_passed_to_a_session_stays_open_after_the_session(
         assert (entry.state, entry.request_id) == ("done", result.request_id)
 
 
-async def test_forced_forget_cancels_the_request_by_its_session_first(emulator: Emulator, runs: Path) -> None:
+async def test_forced_forget_cancels_the_request_by_its_session_first(
+    emulator: Emulator, runs: Where
+) -> None:
     gate_at(emulator)
     async with await Ledger.open(runs) as ledger, session_on(emulator, ledger=ledger) as fal:
         emulator.endpoint("me/one", runners=1)(gate_at(emulator, "me/one"))
@@ -128,7 +130,7 @@ async def test_a_relative_ledger_path_is_resolved_when_the_session_is_created(
 # Event loops and processes.
 
 
-def test_a_session_with_a_ledger_is_refused_in_another_event_loop(runs: Path) -> None:
+def test_a_session_with_a_ledger_is_refused_in_another_event_loop(runs: Where) -> None:
     async def once(session: Session | None) -> Session:
         async with Emulator(speed=50) as emulator:
             fal = session or Session(emulator.key, hosts=emulator.hosts, ledger=runs)
@@ -155,7 +157,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 @pytest.mark.parametrize(("operation", "state"), [("status", "submitted"), ("submit", "uncertain")])
 async def test_a_program_ending_with_an_open_session_neither_hangs_nor_loses_its_request(
-    emulator: Emulator, fal: Session, runs: Path, operation: str, state: str
+    emulator: Emulator, fal: Session, runs: Where, operation: str, state: str
 ) -> None:
     gate = gate_at(emulator)
     if operation == "submit":
@@ -167,7 +169,7 @@ async def test_a_program_ending_with_an_open_session_neither_hangs_nor_loses_its
     await emulator.wait_for(operation, timeout=60)
     await process.communicate(b"end\n")
     assert process.returncode == 0
-    record = await entry_of(fal, runs)
+    record = await entry_of_dead(fal, runs)
     assert record is not None
     assert (record.state, record.owner_lives) == (state, False)
     gate.open()
@@ -192,7 +194,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 async def test_a_program_interrupted_twice_stores_its_claim_as_uncertain(
-    emulator: Emulator, fal: Session, runs: Path
+    emulator: Emulator, fal: Session, runs: Where
 ) -> None:
     gate_at(emulator)
     emulator.faults.add(Fault.stall(60, on="submit"))
@@ -254,7 +256,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))
 """
 
 
-async def test_callers_in_several_processes_share_one_request(emulator: Emulator, runs: Path) -> None:
+async def test_callers_in_several_processes_share_one_request(emulator: Emulator, runs: Where) -> None:
     async def caller() -> list[Any]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", CALLER, emulator.url, emulator.key, str(runs), "10"),
@@ -311,7 +313,7 @@ class ChangingFile:
 
 @pytest.mark.parametrize("by", [str, Path])
 async def test_a_file_changed_between_its_digest_and_its_upload_is_not_submitted(
-    emulator: Emulator, runs: Path, tmp_path: Path, by: Any
+    emulator: Emulator, runs: Where, tmp_path: Path, by: Any
 ) -> None:
     frame = tmp_path / "frame.txt"
     frame.write_text("first")
@@ -338,7 +340,7 @@ async def test_a_stream_that_can_be_read_only_once_is_refused_as_keyed_input(
 
 
 async def test_forced_forget_cancels_with_the_credentials_of_the_keys_tenant(
-    emulator: Emulator, runs: Path
+    emulator: Emulator, runs: Where
 ) -> None:
     gate_at(emulator)
     emulator.add_account("other:key")

@@ -9,14 +9,17 @@ from decimal import Decimal, InvalidOperation
 from fal_async.errors import ConfigurationError
 
 
+_IF_MISSING = "; created if missing"
+
+
 def add_ledger(parser: argparse.ArgumentParser, *, must_exist: bool) -> None:
     """Add `--ledger`. With `must_exist`, a mistyped path is an error, and does not create an empty ledger."""
     parser.add_argument(
         "--ledger",
         required=True,
         type=_existing if must_exist else str,
-        metavar="FILE",
-        help="file of the ledger, such as runs.db" + ("" if must_exist else "; created if missing"),
+        metavar="LEDGER",
+        help="file of the ledger, such as runs.db, or postgresql://..." + _IF_MISSING * (not must_exist),
     )
 
 
@@ -32,14 +35,15 @@ def add_run(parser: argparse.ArgumentParser, default: str) -> None:
 
 def _existing(text: str) -> str:
     # Imported late: it loads SQLite, which --help does not need.
-    from fal_async.ledger.sqlite.location import path_of
+    from fal_async.ledger.opening import checked_place
+    from fal_async.ledger.postgres.postgres_address import is_address
 
     try:
-        path = path_of(text)
+        place = checked_place(text)
     except ConfigurationError as error:
         raise argparse.ArgumentTypeError(error.message) from error
-    if not os.path.isfile(path):
-        raise argparse.ArgumentTypeError(f"{path}: expected the file of an existing ledger")
+    if not is_address(place) and not os.path.isfile(place):
+        raise argparse.ArgumentTypeError(f"{place}: expected the file of an existing ledger")
     return text
 
 

@@ -1,7 +1,7 @@
 """Fast writes of several entries in one statement: the claim of a new entry, its request id, and its outcome.
 
-Nearly all entries have one attempt. A statement changes only entries with one attempt that are in the expected
-state. It reports the others, which `ledger/sql` writes then.
+Nearly all entries are written only by these. A statement changes an entry only if its version says so. It reports
+the others, which `ledger/sql` writes then.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ WITH given AS MATERIALIZED (
     AS g(entry, owner, request_id, at)),
 changed AS (
     UPDATE entries e SET state = 'submitted', submitted_at = g.at, version = e.version + 1 FROM given g
-    WHERE e.id = g.entry AND e.state = 'claimed' AND e.owner = g.owner AND e.attempts = 1
+    WHERE e.id = g.entry AND e.owner = g.owner AND e.version = {FIRST_VERSION}
     RETURNING {_RETURNED}, g.request_id AS accepted),
 asked AS (
     UPDATE requests r SET request_id = c.accepted, submitted_at = c.submitted_at FROM changed c
@@ -212,7 +212,7 @@ changed AS (
     UPDATE entries e SET state = g.state, final = g.final, owner = NULL, ended_at = g.at, headers = g.headers,
         version = e.version + 1
     FROM given g JOIN requests r ON r.entry = g.entry AND r.n = 1 AND r.request_id = g.request_id
-    WHERE e.id = g.entry AND e.state = 'submitted' AND e.attempts = 1
+    WHERE e.id = g.entry AND e.state = 'submitted' AND e.version = {FIRST_VERSION + 1}
     RETURNING {_RETURNED}),
 asked AS (
     UPDATE requests r SET ended_at = g.at, outcome = g.outcome, final = g.final, units = g.units, cost = g.cost

@@ -14,14 +14,16 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from typing import TypeVar
 
 import asyncpg
 
 from fal_async.errors import ConfigurationError, FalError
 from fal_async.ledger.postgres.driver import Connection
-from fal_async.ledger.postgres.postgres_errors import ledger_error
+from fal_async.ledger.postgres.postgres_errors import is_passing, ledger_error
 from fal_async.protocol.ledger.entry import Owner
 
+T = TypeVar("T")
 LOCK_CLASS = 0x66616C31
 """The first number of each advisory lock; the second is the number of the owner."""
 CHANNEL = "fal_async"
@@ -34,6 +36,8 @@ _BUSY = "SELECT owner FROM entries WHERE ended_at IS NULL AND owner IS NOT NULL"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _BEAT = 15.0
 """Seconds between two checks that the server still responds."""
+_TRIES = 5
+"""How many connections a use of the connection is tried on."""
 _TO_JOIN = 10.0
 """Seconds that a claim waits for the lock of its owner."""
 
@@ -51,12 +55,37 @@ class Owners:
         self._connection: asyncpg.Connection | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._ready, self._lost = asyncio.Event(), asyncio.Event()
+        self._turn = asyncio.Lock()
+        """Held during each use of the connection, which can do one thing at a time."""
         self._failure: FalError | None = None
         self._watched: dict[int, set[asyncio.Event]] = {}
 
     # The connection.
 
-    async def connected(self) -> asyncpg.Connection:
+    async def listen(self) -> None:
+        """Wait until there is a connection. From then on, notifications arrive. Raises as `_connected`."""
+        await self._connected()
+
+    async def _use(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Use the connection, and the next one if it is lost. `work` must be harmless if it is done twice.
+
+        Raises as `_connected`.
+        """
+        error: Exception = TimeoutError()
+        for _ in range(_TRIES):
+            connection = await self._connected()
+            try:
+                async with self._turn:
+                    return await work(connection)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as broken:
+                error = broken
+                if not is_passing(broken):
+                    break
+                self._lost.set()
+                self._ready.clear()
+        raise ledger_error(error, self._name) from error
+
+    async def _connected(self) -> asyncpg.Connection:
         """Return the connection, once it has all locks.
 
         Raises LedgerError if that takes too long, ConfigurationError if it is not possible.
@@ -98,8 +127,7 @@ class Owners:
         connection.add_termination_listener(lambda _: self._lost.set())
         await connection.add_listener(CHANNEL, self._notified)
         for owner in tuple(self.mine.values()):
-            await _locked(connection, owner.number)
-            await _enter(connection, owner)
+            await _renew(connection, owner)
         self._ready.set()
         for events in self._watched.values():  # a notification may have been missed
             for event in events:
@@ -112,7 +140,8 @@ class Owners:
                 async with asyncio.timeout(_BEAT):
                     await self._lost.wait()
                 return
-            await self._connection.execute("SELECT 1", timeout=_BEAT)
+            async with self._turn:
+                await self._connection.execute("SELECT 1", timeout=_BEAT)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -139,28 +168,26 @@ class Owners:
     # Joining and leaving.
 
     async def join(self) -> int:
-        """Become an owner, and return its number. Raises as `connected`."""
-        connection = await self.connected()
-        number: int = await connection.fetchval("SELECT nextval('owner_numbers')::integer")
+        """Become an owner, and return its number. Raises as `_connected`."""
+        number: int = await self._use(
+            lambda given: given.fetchval("SELECT nextval('owner_numbers')::integer")
+        )
         owner = Owner(number=number, host=socket.gethostname(), pid=os.getpid(), since=time.time())
         self.mine[number] = owner  # before the lock, so that a new connection takes it, too
-        await _locked(connection, number)
-        await _enter(connection, owner)
+        await self.renew(number)
         return number
 
     async def renew(self, number: int) -> None:
-        """Take the lock again if this connection lacks it, and store that the owner runs. Raises as `connected`."""
-        connection = await self.connected()
-        if not await connection.fetchval(f"SELECT $1 IN ({_LOCKS} AND pid = pg_backend_pid())", number):
-            await _locked(connection, number)
-        await _enter(connection, self.mine[number])
+        """Take the lock if this connection lacks it, and store that the owner runs. Raises as `_connected`."""
+        await self._use(lambda given: _renew(given, self.mine[number]))
 
     async def leave(self, number: int) -> None:
         """Stop being this owner. It never sends anything again, so that it is dead at once."""
         self.mine.pop(number, None)
         if self._connection is not None:
-            await self._connection.execute("UPDATE owners SET free_since = 0 WHERE id = $1", number)
-            await self._connection.execute("SELECT pg_advisory_unlock($1, $2)", LOCK_CLASS, number)
+            async with self._turn:
+                await self._connection.execute("UPDATE owners SET free_since = 0 WHERE id = $1", number)
+                await self._connection.execute("SELECT pg_advisory_unlock($1, $2)", LOCK_CLASS, number)
 
     # Notifications.
 
@@ -184,6 +211,17 @@ class Owners:
                 event.set()
 
 
+async def _renew(connection: asyncpg.Connection, owner: Owner) -> None:
+    """Take the lock of an owner if this connection lacks it, and store that the owner runs."""
+    if not await connection.fetchval(f"SELECT $1 IN ({_LOCKS} AND pid = pg_backend_pid())", owner.number):
+        await _locked(connection, owner.number)
+    await connection.execute(
+        "INSERT INTO owners (id, host, pid, since) VALUES ($1, $2, $3, $4) "
+        "ON CONFLICT (id) DO UPDATE SET free_since = NULL",
+        *(owner.number, owner.host, owner.pid, owner.since),
+    )
+
+
 async def _locked(connection: Connection, number: int) -> None:
     """Take the lock of an owner. Another session has it only if it is an earlier one of this process.
 
@@ -193,15 +231,6 @@ async def _locked(connection: Connection, number: int) -> None:
     while not await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", LOCK_CLASS, number):
         await asyncio.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
-
-
-async def _enter(connection: Connection, owner: Owner) -> None:
-    """Store the owner, or that it runs again. The lock is taken before."""
-    await connection.execute(
-        "INSERT INTO owners (id, host, pid, since) VALUES ($1, $2, $3, $4) "
-        "ON CONFLICT (id) DO UPDATE SET free_since = NULL",
-        *(owner.number, owner.host, owner.pid, owner.since),
-    )
 
 
 # Other owners.

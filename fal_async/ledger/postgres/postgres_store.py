@@ -134,7 +134,7 @@ class PostgresStore:
     async def until_changed(self, entry: int, version: int, seconds: float) -> None:
         database = self._checked()
         with database.owners.watching(entry) as event:
-            await database.owners.connected()
+            await database.owners.listen()
             if await database.run(lambda given: given.fetchval(_AWAIT, entry, version)):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(seconds):
@@ -317,8 +317,10 @@ class PostgresStore:
         await asyncio.shield(closing)
 
     async def _close(self) -> None:
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_LAST_WRITES)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WRITES):
+                while self._tasks:  # one may start another, such as the withdrawal of a claim
+                    await asyncio.wait(self._tasks)
         if not self._is_open:
             return
         self._is_open = False

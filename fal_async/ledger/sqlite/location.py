@@ -49,14 +49,10 @@ def _without_scheme(where: str) -> str:
     if not _SCHEME.match(where):
         return where
     url = urlsplit(where)
-    if url.scheme in ("postgresql", "postgres"):
-        raise ConfigurationError(
-            "ledger=postgresql://...: ledgers on PostgreSQL are not supported yet: use a file"
-        )
     if url.scheme != "sqlite" or url.query or url.netloc:
         raise ConfigurationError(
             f"ledger={one_line(url.scheme, 40)}:...: expected a path, or sqlite:///runs.db (relative), "
-            "sqlite:////data/runs.db (absolute)"
+            "sqlite:////data/runs.db (absolute), postgresql://user@host/database"
         )
     return unquote(url.path.removeprefix("/"))
 
@@ -82,7 +78,7 @@ def check_mounts(path: str, mounts: Mounts) -> None:
     if kind is not None and is_remote(kind):
         raise ConfigurationError(
             f"ledger {name_of(path)}: use a local disk, as locks are unreliable on a network or FUSE file system "
-            f"({kind}). Machines can't share a ledger yet"
+            f"({kind}). Machines share a ledger on PostgreSQL: ledger='postgresql://...'"
         )
 
 
