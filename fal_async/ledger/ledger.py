@@ -67,9 +67,9 @@ class Ledger:
     take these as `origin`, `tenant` and `run`; None matches all of them. A method that needs one entry raises
     ConfigurationError if several match, and lists them.
 
-    All methods except `aclose` raise LedgerError if the ledger can't be read or written, and SessionStateError if the
-    ledger is closed, or was opened before this process was forked. Cancelling a method is safe: a write that has
-    begun is completed, or changes nothing.
+    All methods except `aclose` raise LedgerError if the ledger can't be read or written, and SessionStateError if
+    the ledger is closed, or was opened before this process was forked. Cancelling a method is safe: a write that
+    has begun is completed, or changes nothing.
 
     Attributes:
         where: the real path of the file, or the URL of the database, without its password.

@@ -51,7 +51,7 @@ class PostgresShelf:
 
     async def _crashed(self, store: PostgresStore) -> None:
         await store._database.owners.aclose()
-        number = store._number
+        number = store._writer.number
         while number is not None and await self._outside.fetchval(
             "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = $1", number
         ):

@@ -8,7 +8,6 @@ from decimal import Decimal, InvalidOperation
 
 from fal_async.errors import ConfigurationError
 
-
 _IF_MISSING = "; created if missing"
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import asyncpg
 
 from fal_async.errors import ConfigurationError, SessionStateError
-from fal_async.ledger.postgres.driver import Connection
+from fal_async.ledger.postgres.connection_types import Connection
 from fal_async.ledger.postgres.owners import Owners
 from fal_async.ledger.postgres.postgres_address import Address
 from fal_async.ledger.postgres.postgres_errors import is_passing, ledger_error

@@ -13,10 +13,10 @@ from typing import Any
 import asyncpg
 import attrs
 
+from fal_async.ledger.postgres.connection_types import Connection
 from fal_async.ledger.postgres.database import Database
-from fal_async.ledger.postgres.driver import Connection
 from fal_async.ledger.postgres.owners import CHANNEL
-from fal_async.ledger.postgres.writes import run
+from fal_async.ledger.postgres.transactions import run
 from fal_async.ledger.sql import claims, rows
 from fal_async.ledger.sql.claims import FIRST_VERSION, ensured
 from fal_async.ledger.store import Hold, NewClaim

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 from fal_async.errors import FalError
+from fal_async.ledger.postgres.connection_types import Connection
 from fal_async.ledger.postgres.database import Database
-from fal_async.ledger.postgres.driver import Connection
 from fal_async.ledger.postgres.postgres_errors import ledger_error
 
 Given = TypeVar("Given")

@@ -19,7 +19,7 @@ from typing import TypeVar
 import asyncpg
 
 from fal_async.errors import ConfigurationError, FalError
-from fal_async.ledger.postgres.driver import Connection
+from fal_async.ledger.postgres.connection_types import Connection
 from fal_async.ledger.postgres.postgres_errors import is_passing, ledger_error
 from fal_async.protocol.ledger.entry import Owner
 

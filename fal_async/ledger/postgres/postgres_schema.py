@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fal_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from fal_async.ledger.postgres.driver import Connection
+    from fal_async.ledger.postgres.connection_types import Connection
 
 VERSION = 1
 """The version of the tables."""

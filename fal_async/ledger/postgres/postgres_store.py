@@ -7,22 +7,23 @@ import contextlib
 import os
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import asyncpg
 import attrs
 
-from fal_async.errors import FalError, LedgerError, SessionStateError
+from fal_async.errors import LedgerError, SessionStateError
 from fal_async.ledger.postgres import first_attempts, searches
+from fal_async.ledger.postgres.claiming import Claiming
 from fal_async.ledger.postgres.database import Database, acquire, left_by_last
-from fal_async.ledger.postgres.first_attempts import Accepted, Asked, Claimed, Outcome
+from fal_async.ledger.postgres.first_attempts import Accepted, Outcome
 from fal_async.ledger.postgres.lanes import Lane
 from fal_async.ledger.postgres.owners import clear
 from fal_async.ledger.postgres.postgres_address import Address
 from fal_async.ledger.postgres.record_reads import at_places
-from fal_async.ledger.postgres.writes import written
+from fal_async.ledger.postgres.writer import Writer
 from fal_async.ledger.sql import after_submit, claims
 from fal_async.ledger.sql.statements import Write
 from fal_async.ledger.store import Hold, NewClaim, Search
@@ -31,17 +32,11 @@ from fal_async.protocol.ledger.entry import End, Place, Record, Space, State, St
 T = TypeVar("T")
 _EVERY = 600.0
 """Seconds between two searches for payloads to delete."""
-_LAST_WRITES = 5.0
-"""Seconds that closing waits for writes that no caller waits for."""
 _AWAIT = (
     "WITH marked AS (UPDATE entries SET awaited = 1 WHERE id = $1 AND version = $2 AND awaited = 0 RETURNING 1) "
     "SELECT EXISTS (SELECT 1 FROM marked) "
     "OR EXISTS (SELECT 1 FROM entries WHERE id = $1 AND version = $2 AND awaited = 1)"
 )
-_PAUSE = 1.0
-"""Seconds between two tries to withdraw a claim that may have been written."""
-_TRIES = 3
-"""How often a claim is tried while the database does not know that its owner runs."""
 
 
 class PostgresStore:
@@ -50,18 +45,12 @@ class PostgresStore:
     def __init__(self, database: Database, keep: float | None, keep_input: bool) -> None:
         self._database = database
         self._keep, self._keep_input = keep, keep_input
-        self._number: int | None = None
-        self._joining = asyncio.Lock()
+        self._writer = Writer(database)
+        self._claiming = Claiming(database, self._writer)
         self._process = os.getpid()
         self._is_open = True
         self._next_cleaning = 0.0
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._withdrawing: dict[Place, asyncio.Task[None]] = {}
-        """Claims of which it is not known whether they were written, by place."""
         self._finds: Lane[tuple[Place, bool], Record | None] = Lane(database, at_places)
-        self._claims: Lane[Asked, Claimed] = Lane(
-            database, first_attempts.claim, same=lambda asked: asked.new.place
-        )
         self._submits: Lane[Accepted, Record | None] = Lane(
             database, first_attempts.submitted, same=lambda given: given.hold.entry
         )
@@ -94,12 +83,13 @@ class PostgresStore:
         return self._database.address.name
 
     def owns(self, record: Record) -> bool:
-        return record.is_owned_by(self._number)
+        return record.is_owned_by(self._writer.number)
 
     # Reads.
 
     async def find(self, place: Place, *, payloads: bool = True) -> Record | None:
         self._check()
+        await self._claiming.settled(place)
         return await self._finds.call((place, payloads))
 
     async def find_request(self, origin: str, request_id: str) -> Record | None:
@@ -140,76 +130,26 @@ class PostgresStore:
                     async with asyncio.timeout(seconds):
                         await event.wait()
 
-    # The claim.
+    # Writes.
 
     async def claim(self, new: NewClaim) -> Hold | None:
         self._check()
-        if not self._keep_input:
-            new = attrs.evolve(new, input=None)
-        claiming = self._start(self._claim(new))
-        try:
-            return await asyncio.shield(claiming)
-        except asyncio.CancelledError:
-            # The caller did not get the claim, so nothing was sent. The claim is withdrawn as soon as it is
-            # written.
-            claiming.add_done_callback(self._withdraw_unheld)
-            raise
-
-    async def _claim(self, new: NewClaim) -> Hold | None:
-        if earlier := self._withdrawing.get(new.place):
-            await asyncio.wait([earlier])
-        asked = Asked(await self._joined(), new)
-        for _ in range(_TRIES):
-            try:
-                claimed = await self._claimed(asked)
-            except FalError:
-                self._withdraw_in_doubt(asked)
-                raise
-            if claimed.is_owner:
-                return claimed.hold
-            await self._database.owners.renew(asked.me)
-        raise LedgerError(f"ledger {self.where}: the lock of this process can't be taken again")
-
-    async def _claimed(self, asked: Asked) -> Claimed:
-        if asked.new.seen is None:
-            return await self._claims.call(asked)
-        database = self._database
-        return await database.run(lambda given: first_attempts.further(database, given, asked), whole=True)
-
-    def _withdraw_unheld(self, claiming: asyncio.Task[Hold | None]) -> None:
-        if not claiming.cancelled() and claiming.exception() is None and (hold := claiming.result()):
-            self._start(self._try(self._written(hold.entry, lambda me: claims.withdraw(me, hold))))
-
-    def _withdraw_in_doubt(self, asked: Asked) -> None:
-        """Withdraw a claim that may have been written although the connection broke."""
-        place = asked.new.place
-        self._withdrawing[place] = task = self._start(self._withdrawn_in_doubt(asked))
-        task.add_done_callback(lambda _: self._withdrawing.pop(place, None))
-
-    async def _withdrawn_in_doubt(self, asked: Asked) -> None:
-        while self._is_open:
-            try:
-                hold = await self._database.run(lambda given: first_attempts.written_claim(given, asked))
-                if hold is not None:
-                    await self.withdraw(hold)
-                return
-            except FalError:
-                await asyncio.sleep(_PAUSE)
-
-    # Other writes.
+        await self._claiming.settled(new.place)
+        return await self._claiming.claim(new if self._keep_input else attrs.evolve(new, input=None))
 
     async def withdraw(self, hold: Hold) -> None:
-        await self._change(hold.entry, lambda me: claims.withdraw(me, hold))
+        self._check()
+        await self._claiming.withdraw(hold)
 
     async def submitted(self, hold: Hold, request_id: str, at: float) -> Record:
         self._check()
-        return await asyncio.shield(self._start(self._submitted(hold, request_id, at)))
+        return await asyncio.shield(self._writer.start(self._submitted(hold, request_id, at)))
 
     async def _submitted(self, hold: Hold, request_id: str, at: float) -> Record:
-        record = await _fast(self._submits.call(Accepted(self._number or 0, hold, request_id, at)))
+        record = await _fast(self._submits.call(Accepted(self._writer.number or 0, hold, request_id, at)))
         if record is not None:
             return record
-        return await self._written(hold.entry, lambda me: claims.submitted(me, hold, request_id, at))
+        return await self._writer.written(hold.entry, lambda me: claims.submitted(me, hold, request_id, at))
 
     async def uncertain(self, hold: Hold, at: float) -> None:
         await self._change(hold.entry, lambda me: claims.uncertain(me, hold, at))
@@ -224,7 +164,7 @@ class PostgresStore:
 
     async def take(self, entry: int, version: int) -> Record | None:
         self._check()
-        await self._joined()
+        await self._writer.joined()
         return await self._change(entry, lambda me: after_submit.take(me, entry, version))
 
     async def leave(self, entry: int) -> None:
@@ -236,13 +176,13 @@ class PostgresStore:
     async def end(self, entry: int, request_id: str, end: End) -> Record:
         self._check()
         self._clean_up()
-        return await asyncio.shield(self._start(self._end(entry, request_id, end)))
+        return await asyncio.shield(self._writer.start(self._end(entry, request_id, end)))
 
     async def _end(self, entry: int, request_id: str, end: End) -> Record:
         record = await _fast(self._ends.call(Outcome(entry, request_id, end)))
         if record is not None:
             return record
-        return await self._written(entry, lambda _: after_submit.end(entry, request_id, end))
+        return await self._writer.written(entry, lambda _: after_submit.end(entry, request_id, end))
 
     async def set_files(self, entry: int, files: Collection[StoredFile]) -> None:
         await self._change(entry, lambda _: after_submit.set_files(entry, files))
@@ -252,7 +192,7 @@ class PostgresStore:
 
     async def drop_payloads(self, ended_before: float) -> int:
         self._check()
-        return await asyncio.shield(self._start(self._dropped(ended_before)))
+        return await asyncio.shield(self._writer.start(self._dropped(ended_before)))
 
     async def _dropped(self, ended_before: float) -> int:
         dropped = 0
@@ -263,9 +203,7 @@ class PostgresStore:
     def _clean_up(self) -> None:
         if self._keep is not None and time.monotonic() >= self._next_cleaning:
             self._next_cleaning = time.monotonic() + min(self._keep, _EVERY)
-            self._start(self._try(self._dropped(time.time() - self._keep)))
-
-    # Running operations. Each write has a task, so that it is done even if its caller is cancelled.
+            self._writer.try_to(self._dropped(time.time() - self._keep))
 
     def _check(self) -> None:
         self._database.check_usable()
@@ -276,32 +214,9 @@ class PostgresStore:
         self._check()
         return self._database
 
-    async def _joined(self) -> int:
-        """Return the number of this owner, which the first claim makes."""
-        if self._number is None:
-            async with self._joining:
-                if self._number is None:
-                    self._number = await self._database.owners.join()
-        return self._number
-
     async def _change(self, entry: int, write: Callable[[int], Write[T]]) -> T:
         self._check()
-        return await asyncio.shield(self._start(self._written(entry, write)))
-
-    async def _written(self, entry: int, write: Callable[[int], Write[T]]) -> T:
-        database, me = self._database, self._number or 0
-        return await database.run(written(database, lambda: write(me), entry), whole=True)
-
-    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def _try(self, work: Awaitable[object]) -> None:
-        """Do work that nobody waits for. If it fails, the entry stays as it is, and is uncertain later."""
-        with contextlib.suppress(FalError):
-            await work
+        return await self._writer.change(entry, write)
 
     # Closing.
 
@@ -313,32 +228,14 @@ class PostgresStore:
         if not self._is_open or os.getpid() != self._process:
             return
         self._database.check_usable()
-        closing = asyncio.get_running_loop().create_task(self._close())
-        await asyncio.shield(closing)
+        self._is_open = False
+        await asyncio.shield(asyncio.get_running_loop().create_task(self._close()))
 
     async def _close(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_WRITES):
-                while self._tasks:  # one may start another, such as the withdrawal of a claim
-                    await asyncio.wait(self._tasks)
-        if not self._is_open:
-            return
-        self._is_open = False
-        if self._number is not None:
-            # If it fails, the lock is released in any case.
-            with contextlib.suppress(FalError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                await self._resign(self._number)
+        self._claiming.close()
+        await self._writer.finish()
         if left_by_last(self._database):
             await self._database.aclose()
-
-    async def _resign(self, number: int) -> None:
-        """Release all entries of this owner. It is no owner any more."""
-        self._number = None
-        async with asyncio.timeout(_LAST_WRITES):
-            await self._database.run(
-                written(self._database, lambda: after_submit.leave_all(number)), whole=True
-            )
-            await self._database.owners.leave(number)
 
     def __del__(self) -> None:
         if self._is_open and os.getpid() == self._process:
@@ -354,8 +251,8 @@ class PostgresStore:
         self._is_open = False
         if left_by_last(self._database):
             self._database.terminate()
-        elif self._number is not None:
-            self._database.abandon(self._number)
+        elif self._writer.number is not None:
+            self._database.abandon(self._writer.number)
 
 
 async def _fast(answer: asyncio.Future[Record | None]) -> Record | None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import asyncpg
 
+from fal_async.ledger.postgres.connection_types import Connection
 from fal_async.ledger.postgres.database import Database
-from fal_async.ledger.postgres.driver import Connection
 from fal_async.ledger.postgres.owners import seconds_free
 from fal_async.ledger.sql import rows
 from fal_async.protocol.ledger.entry import Payload, Place, Record, StoredFile

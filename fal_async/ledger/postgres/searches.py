@@ -7,8 +7,8 @@ from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
+from fal_async.ledger.postgres.connection_types import Connection
 from fal_async.ledger.postgres.database import Database
-from fal_async.ledger.postgres.driver import Connection
 from fal_async.ledger.postgres.record_reads import records, select
 from fal_async.ledger.store import Search
 from fal_async.protocol.ledger.entry import UNDER_WAY, Record, Space, State

@@ -77,8 +77,8 @@ def check_mounts(path: str, mounts: Mounts) -> None:
     kind = file_system(os.path.dirname(path), mounts)
     if kind is not None and is_remote(kind):
         raise ConfigurationError(
-            f"ledger {name_of(path)}: use a local disk, as locks are unreliable on a network or FUSE file system "
-            f"({kind}). Machines share a ledger on PostgreSQL: ledger='postgresql://...'"
+            f"ledger {name_of(path)}: use a local disk, or PostgreSQL for several machines: locks are unreliable "
+            f"on a network file system ({kind})"
         )
 
 

@@ -8,8 +8,8 @@ from functools import cache
 from itertools import count
 from typing import Any, TypeVar
 
+from fal_async.ledger.postgres.connection_types import Connection
 from fal_async.ledger.postgres.database import Database
-from fal_async.ledger.postgres.driver import Connection
 from fal_async.ledger.postgres.owners import CHANNEL
 from fal_async.ledger.postgres.record_reads import by_number
 from fal_async.ledger.sql.statements import Change, Select, Step, Write
