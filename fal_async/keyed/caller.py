@@ -157,7 +157,7 @@ class Caller:
             cancel_outcome=outcome,
             request_id=None if driver is None else driver.request_id,
             endpoint_id=self.endpoint_id,
-            retryable=driver is not None,  # the next call with the key joins the same request
+            retryable=True,  # the next call with the key joins the same request, or submits it if this one did not
         )
         elapsed.key = self.key
         return elapsed

@@ -18,6 +18,7 @@ import pytest
 
 from fal_async.emulator import Emulator, JobContext
 from tests.documents.code_blocks import Block, blocks_of, environment, javascript_of
+from tests.documents.engines import programs
 from tests.documents.test_recipes import output_of
 from tests.servers.loopback import free_port
 from tests.servers.serving import serving
@@ -25,12 +26,13 @@ from tests.servers.tunnel import tunnel
 
 SERVICE, SCRIPT = "fal_async/integrations/SERVICE.md", "fal_async/batch/SCRIPT.md"
 BLOCKS = {**blocks_of(SERVICE, "service"), **blocks_of(SCRIPT, "batch")}
+WHOLE = [*BLOCKS.values(), *programs.BLOCKS.values()]
 LONGEST = 120
 """Lines: as much as one is glad to copy."""
 ANNA, BEN = "Bearer token-of-anna", "Bearer token-of-ben"
 
 
-@pytest.mark.parametrize("block", BLOCKS.values(), ids=str)
+@pytest.mark.parametrize("block", WHOLE, ids=str)
 def test_a_program_is_short(block: Block) -> None:
     assert len(block.code.splitlines()) <= LONGEST
 

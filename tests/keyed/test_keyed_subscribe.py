@@ -212,6 +212,17 @@ async def test_a_time_limit_ends_one_wait_and_the_next_call_follows_the_request(
     assert (emulator.count("submit"), emulator.count("cancel")) == (1, 0)
 
 
+async def test_a_time_limit_that_ends_before_the_submit_may_be_retried_with_the_same_key(
+    fal: Session, emulator: Emulator
+) -> None:
+    with pytest.raises(ClientTimeoutError, match="nothing was submitted") as caught:
+        await fal.subscribe(LLM, ASK, key="a", timeout=1e-9)
+    assert caught.value.retryable
+    assert emulator.count("submit") == 0
+    await fal.subscribe(LLM, ASK, key="a")
+    assert emulator.count("submit") == 1
+
+
 async def test_cancelling_the_first_caller_does_not_affect_the_other_callers(
     fal: Session, emulator: Emulator
 ) -> None:
