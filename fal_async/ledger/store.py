@@ -48,6 +48,8 @@ class NewClaim:
         claimed_at: the current time, in Unix seconds.
         claimed_until: the latest time at which the submit can be sent, in Unix seconds.
         input: the input as it is stored; None (the default): it is not stored.
+        token: a random text in the webhook URL of the submit, by which `Store.deliver` finds the attempt; None (the
+            default): fal does not deliver the outcome to the session's receiver.
     """
 
     place: Place
@@ -58,6 +60,7 @@ class NewClaim:
     claimed_at: float
     claimed_until: float
     input: Payload | None = None
+    token: str | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -66,6 +69,19 @@ class Hold:
 
     entry: int
     attempt: int
+
+
+@attrs.frozen(kw_only=True)
+class Delivered:
+    """What `Store.deliver` has done.
+
+    Attributes:
+        record: the entry after that, with its outcome.
+        is_first: whether the ledger did not have the outcome of this request before.
+    """
+
+    record: Record
+    is_first: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -169,6 +185,19 @@ class Store(Protocol):
 
         Only the first outcome of a request is stored. It becomes the outcome of the entry, too, unless the entry is
         already "done", or there is a newer attempt and this outcome is not "done".
+        """
+        ...
+
+    async def deliver(
+        self, origin: str, request_id: str, at: float, *, token: str | None = None, end: End | None = None
+    ) -> Delivered | None:
+        """Store what fal has delivered about a request, by its id, or by the token of the attempt.
+
+        If no attempt has this request id, the attempt with the token gets it, unless it has another id: then the
+        delivery is about the request of somebody who knows the token. `end` is stored as by `end`; None (the
+        default): the request is complete, but its outcome is not known yet. `at`: when it was delivered.
+
+        Returns None if no attempt has this request id, or the token and no request id.
         """
         ...
 

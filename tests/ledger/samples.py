@@ -16,7 +16,13 @@ def json_payload(text: str) -> Payload:
     return Payload(content_type="application/json", body=text.encode())
 
 
-def new_claim(at: Place | str = "order-42", *, seen: int | None = None, input: str | None = None) -> NewClaim:
+def new_claim(
+    at: Place | str = "order-42",
+    *,
+    seen: int | None = None,
+    input: str | None = None,
+    token: str | None = None,
+) -> NewClaim:
     return NewClaim(
         place=place(at) if isinstance(at, str) else at,
         endpoint_id="fal-ai/flux/dev",
@@ -26,6 +32,7 @@ def new_claim(at: Place | str = "order-42", *, seen: int | None = None, input: s
         claimed_at=100.0,
         claimed_until=130.0,
         input=None if input is None else json_payload(input),
+        token=token,
     )
 
 

@@ -11,15 +11,15 @@ import attrs
 import pytest
 
 from fal_async.ledger.opening import open_store
-from fal_async.ledger.sql import after_submit, claims
+from fal_async.ledger.sql import after_submit, claims, delivered
 from fal_async.ledger.sqlite import reads, schema
 from fal_async.ledger.sqlite.alike import IS_POSSIBLE, UnlikeError
 from fal_async.ledger.sqlite.new_entries import CLAIM, END, SUBMITTED
 from fal_async.ledger.sqlite.reads import Tables
-from fal_async.ledger.sqlite.writes import run
+from fal_async.ledger.sqlite.writes import deliver, run
 from fal_async.ledger.store import Hold
 from fal_async.protocol.ledger.entry import Owner, Record
-from tests.ledger.samples import done, failed, new_claim, place
+from tests.ledger.samples import ORIGIN, done, failed, new_claim, place
 
 KEYS = [f"key-{number}" for number in range(45)]
 pytestmark = pytest.mark.skipif(not IS_POSSIBLE, reason="this SQLite is too old for combined writes")
@@ -71,6 +71,23 @@ def test_many_entries_are_written_by_few_statements_and_returned_as_stored(table
     assert len(statements) == 8 * len((32, 8, 4, 1)), "of 45 entries"
     assert not tables.held[1].request_id
     assert list(tables.held) == [1], "ended entries are not remembered"
+
+
+def test_entries_with_a_token_are_returned_as_stored_and_not_remembered_after_their_submit(
+    tables: Tables,
+) -> None:
+    claims_of_webhooks = [new_claim(key, token=f"token-{key}") for key in KEYS]
+    holds = list(CLAIM.run(tables, [CLAIM.take(tables, 7, one) for one in claims_of_webhooks]))
+    assert submitted(tables, holds) == in_file(tables)
+    assert not tables.held
+
+
+def test_an_entry_that_is_delivered_before_its_submit_is_answered_is_not_remembered(tables: Tables) -> None:
+    CLAIM.run(tables, [CLAIM.take(tables, 7, new_claim(token="token-1"))])
+    assert len(tables.held) == 1
+    write = delivered.deliver(ORIGIN, "request-1", 101.0, token="token-1", end=done())
+    assert deliver(tables, write) is not None
+    assert not tables.held
 
 
 def test_claims_are_not_combined_if_one_key_has_an_entry(tables: Tables) -> None:

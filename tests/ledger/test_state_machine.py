@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from fal_async import LedgerError
-from fal_async.ledger.store import Hold, Search, Store
+from fal_async.ledger.store import Delivered, Hold, Search, Store
 from fal_async.protocol.ledger.entry import End, Record, StoredFile
 from tests.durability.postgres_shelf import PostgresShelf
 from tests.durability.sqlite_shelf import SqliteShelf
@@ -31,17 +31,26 @@ from tests.protocol.ledger.model import Memory, Shelf
 
 KEYS = st.sampled_from(["a", "b"])
 STORES = st.sampled_from([0, 1])
+OUTCOMES = st.sampled_from([None, "done", "failed", "cancelled"])
 Asked = Callable[[Store, Record | None], Coroutine[Any, Any, Any]]
 
 
 @attrs.frozen
 class Claimed:
-    """A claim of one process. `life`: how often the process had died before the claim."""
+    """A claim of one process.
+
+    Attributes:
+        life: how often the process had died before the claim.
+        token: the token in the webhook URL of the submit; None: the submit has no webhook.
+        id: the id that fal gives to the request if it accepts the submit.
+    """
 
     key: str
     hold: Hold
     by: int
     life: int
+    token: str | None
+    id: str
 
 
 @attrs.frozen
@@ -76,6 +85,8 @@ class Side:
 
 def comparable(answer: Any) -> Any:
     """Remove what may differ between the two: version numbers, owners (only one has a host name) and times."""
+    if isinstance(answer, Delivered):
+        return comparable(answer.record), answer.is_first
     if not isinstance(answer, Record):
         return answer
     of_its_own: dict[str, Any] = {"owner": None, "claimed_at": 0.0, "submitted_at": None, "ended_at": None}
@@ -94,7 +105,7 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.model, self.real = Side(Memory()), Side(self.make_shelf())
-        self.ids = 0
+        self.ids = self.tokens = 0
         self.lives = [0, 0]
 
     def both(self, by: int, key: str, ask: Asked) -> Any:
@@ -103,15 +114,21 @@ class StoreMachine(RuleBasedStateMachine):
         assert comparable(answer) == comparable(expected)
         return answer
 
-    @rule(target=holds, key=KEYS, by=STORES, stale=st.booleans())
-    def claim(self, key: str, by: int, stale: bool) -> Any:
+    @rule(target=holds, key=KEYS, by=STORES, stale=st.booleans(), by_webhook=st.booleans())
+    def claim(self, key: str, by: int, stale: bool, by_webhook: bool) -> Any:
+        self.tokens += 1
+        token = f"token-{self.tokens}" if by_webhook else None
+
         def ask(store: Store, record: Record | None) -> Any:
             seen = None if record is None else record.version
             may = record is None or record.state in ("uncertain", "failed", "cancelled")
-            return store.claim(new_claim(key, seen=(seen or 0) + 1 if stale or not may else seen))
+            seen = (seen or 0) + 1 if stale or not may else seen
+            return store.claim(new_claim(key, seen=seen, token=token))
 
         hold = self.both(by, key, ask)
-        return multiple() if hold is None else Claimed(key=key, hold=hold, by=by, life=self.lives[by])
+        if hold is None:
+            return multiple()
+        return Claimed(key=key, hold=hold, by=by, life=self.lives[by], token=token, id=self.new_id())
 
     @rule(claimed=consumes(holds))
     def withdraw(self, claimed: Claimed) -> None:
@@ -119,9 +136,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(target=requests, claimed=consumes(holds))
     def submitted(self, claimed: Claimed) -> Any:
-        request_id = self.new_id()
-        record = self.by_its_owner(claimed, lambda store, _: store.submitted(claimed.hold, request_id, 101.0))
-        return self.taken(claimed.key, request_id, record)
+        record = self.by_its_owner(claimed, lambda store, _: store.submitted(claimed.hold, claimed.id, 101.0))
+        return self.taken(claimed.key, claimed.id, record)
 
     @rule(claimed=holds)
     def uncertain(self, claimed: Claimed) -> None:
@@ -134,11 +150,33 @@ class StoreMachine(RuleBasedStateMachine):
         by=STORES,
     )
     def end(self, taken: Taken, outcome: Any, final: bool, by: int) -> None:
-        payload = json_payload(f'"{taken.id}"')
-        end = End(
-            state=outcome, outcome=outcome, at=120.0, final=final and outcome == "failed", payload=payload
-        )
+        end = end_of(outcome, final=final, body=f'"{taken.id}"')
         self.both(by, taken.key, lambda store, _: store.end(taken.entry, taken.id, end))
+
+    @rule(
+        target=requests,
+        claimed=holds,
+        by=STORES,
+        outcome=OUTCOMES,
+        is_its_own=st.sampled_from([True, True, False]),
+    )
+    def deliver_by_token(self, claimed: Claimed, by: int, outcome: Any, is_its_own: bool) -> Any:
+        request_id = claimed.id if is_its_own else self.new_id()
+        end = None if outcome is None else end_of(outcome)
+        delivered = self.both(
+            by,
+            claimed.key,
+            lambda store, _: store.deliver(ORIGIN, request_id, 119.0, token=claimed.token, end=end),
+        )
+        return self.taken(claimed.key, request_id, None if delivered is None else delivered.record)
+
+    @rule(taken=requests, claimed=holds, by=STORES, outcome=OUTCOMES, with_token=st.booleans())
+    def deliver_by_id(self, taken: Taken, claimed: Claimed, by: int, outcome: Any, with_token: bool) -> None:
+        token = claimed.token if with_token else None  # often that of another attempt
+        end = None if outcome is None else end_of(outcome)
+        self.both(
+            by, taken.key, lambda store, _: store.deliver(ORIGIN, taken.id, 119.0, token=token, end=end)
+        )
 
     @rule(taken=requests, by=STORES)
     def cancel_requested(self, taken: Taken, by: int) -> None:
@@ -218,6 +256,11 @@ class StoreMachine(RuleBasedStateMachine):
         finally:
             for side in (self.model, self.real):
                 side.shelf.close()
+
+
+def end_of(outcome: Any, *, final: bool = False, body: str = '"delivered"') -> End:
+    is_final = final and outcome == "failed"
+    return End(state=outcome, outcome=outcome, at=120.0, final=is_final, payload=json_payload(body))
 
 
 def newest(record: Record) -> int:

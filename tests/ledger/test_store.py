@@ -118,6 +118,22 @@ async def test_the_outcome_of_an_older_attempt_becomes_that_of_the_entry_only_if
         assert (await store.end(hold.entry, f"late-{state}", outcome)).state == state
 
 
+async def test_a_request_that_fails_after_a_newer_one_has_failed_leaves_no_entry_under_way(
+    store: Store,
+) -> None:
+    hold = await claimed(store)
+    await store.uncertain(hold, 110.0)
+    record = await store.find(place())
+    assert record is not None
+    newer = await claimed(store, seen=record.version)
+    await store.submitted(newer, "request-2", 111.0)
+    before = await store.end(newer.entry, "request-2", failed(final=True))
+    assert (await store.submitted(hold, "request-1", 112.0)).state == "submitted"
+    after = await store.end(hold.entry, "request-1", failed())
+    assert (after.state, after.final, after.request_id) == ("failed", True, "request-2")
+    assert after.end == before.end
+
+
 async def test_a_late_request_id_of_an_older_attempt_does_not_end_the_newer_claim(store: Store) -> None:
     hold = await claimed(store)
     await store.uncertain(hold, 110.0)

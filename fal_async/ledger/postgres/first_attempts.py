@@ -57,20 +57,23 @@ class Claimed:
 _CLAIM = f"""
 WITH given AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::double precision[],
-        $7::bigint[], $8::text[], $9::double precision[], $10::bigint[], $11::text[], $12::smallint[], $13::bytea[])
+        $7::bigint[], $8::text[], $9::double precision[], $10::text[], $11::bigint[], $12::text[], $13::smallint[],
+        $14::bytea[])
     WITH ORDINALITY AS g(space, key, endpoint_id, input_digest, owner, claimed_at,
-        origin, body_digest, claimed_until, mark, type, packed, body, i)),
+        origin, body_digest, claimed_until, token, mark, type, packed, body, i)),
 running AS (SELECT id FROM owners WHERE id = ANY($5) AND free_since IS NULL),
 made AS (
-    INSERT INTO entries (space, key, version, endpoint_id, input_digest, state, attempts, owner, claimed_at)
-    SELECT g.space, g.key, {FIRST_VERSION}, g.endpoint_id, g.input_digest, 'claimed', 1, g.owner, g.claimed_at
+    INSERT INTO entries
+        (space, key, version, endpoint_id, input_digest, state, attempts, owner, claimed_at, awaited)
+    SELECT g.space, g.key, {FIRST_VERSION}, g.endpoint_id, g.input_digest, 'claimed', 1, g.owner, g.claimed_at,
+        CASE WHEN g.token IS NULL THEN 0 ELSE 1 END
     FROM given g JOIN running ON running.id = g.owner
     WHERE NOT EXISTS (SELECT 1 FROM entries e WHERE e.space = g.space AND e.key = g.key)
     ORDER BY g.space, g.key
     ON CONFLICT DO NOTHING RETURNING id, space, key),
 asked AS (
-    INSERT INTO requests (entry, n, origin, body_digest, claimed_at, claimed_until, mark)
-    SELECT made.id, 1, g.origin, g.body_digest, g.claimed_at, g.claimed_until, g.mark
+    INSERT INTO requests (entry, n, origin, body_digest, claimed_at, claimed_until, token, mark)
+    SELECT made.id, 1, g.origin, g.body_digest, g.claimed_at, g.claimed_until, g.token, g.mark
     FROM made JOIN given g ON g.space = made.space AND g.key = made.key),
 stored AS (
     INSERT INTO inputs (entry, type, packed, body)
@@ -91,7 +94,7 @@ async def claim(database: Database, connection: Connection, given: Sequence[Aske
     for space in {asked.new.place.space for asked in given}:
         if space not in database.spaces:
             database.spaces[space] = await run(database, connection, ensured(space))
-    found = await connection.fetch(_CLAIM, *_columns((_claim_values(database, asked) for asked in given), 13))
+    found = await connection.fetch(_CLAIM, *_columns((_claim_values(database, asked) for asked in given), 14))
     return [
         Claimed(None if entry is None else Hold(entry=entry, attempt=1), is_owner)
         for entry, is_owner in found
@@ -103,7 +106,7 @@ def _claim_values(database: Database, asked: Asked) -> tuple[Any, ...]:
     space, origin = database.spaces[new.place.space]
     return (
         *(space, new.place.key, new.endpoint_id, new.input_digest, asked.me, new.claimed_at),
-        *(origin, new.body_digest, new.claimed_until, asked.mark, *_packed(new.input)),
+        *(origin, new.body_digest, new.claimed_until, new.token, asked.mark, *_packed(new.input)),
     )
 
 
@@ -129,6 +132,8 @@ async def further(database: Database, connection: Connection, asked: Asked) -> C
     await connection.execute(
         "UPDATE requests SET mark = $1 WHERE entry = $2 AND n = $3", asked.mark, hold.entry, hold.attempt
     )
+    if asked.new.token is not None:
+        await connection.execute("UPDATE entries SET awaited = 1 WHERE id = $1", hold.entry)
     return Claimed(hold, is_owner=True)
 
 
@@ -168,7 +173,8 @@ changed AS (
 asked AS (
     UPDATE requests r SET request_id = c.accepted, submitted_at = c.submitted_at FROM changed c
     WHERE r.entry = c.id AND r.n = 1
-    RETURNING r.entry, r.body_digest, r.claimed_at, r.claimed_until, r.request_id)
+    RETURNING r.entry, r.body_digest, r.claimed_at, r.claimed_until, r.request_id,
+        r.token IS NOT NULL AS by_webhook)
 SELECT c.*, a.*, {_ANNOUNCED} FROM changed c JOIN asked a ON a.entry = c.id
 """
 
@@ -217,7 +223,8 @@ changed AS (
 asked AS (
     UPDATE requests r SET ended_at = g.at, outcome = g.outcome, final = g.final, units = g.units, cost = g.cost
     FROM changed c JOIN given g ON g.entry = c.id WHERE r.entry = c.id AND r.n = 1
-    RETURNING r.entry, r.body_digest, r.claimed_at, r.claimed_until, r.request_id),
+    RETURNING r.entry, r.body_digest, r.claimed_at, r.claimed_until, r.request_id,
+        r.token IS NOT NULL AS by_webhook),
 stored AS (
     INSERT INTO ends (entry, type, packed, body)
     SELECT c.id, g.type, g.packed, g.body FROM changed c JOIN given g ON g.entry = c.id WHERE g.body IS NOT NULL)
@@ -270,6 +277,7 @@ def _request(row: asyncpg.Record, **end: Any) -> LedgerRequest:
         claimed_at=row["claimed_at"],
         claimed_until=row["claimed_until"],
         submitted_at=row["submitted_at"],
+        by_webhook=row["by_webhook"],
         **end,
     )
 

@@ -44,9 +44,10 @@ CREATE TABLE fal_async.requests (
     entry bigint NOT NULL, n integer NOT NULL, origin bigint NOT NULL, body_digest text, request_id text,
     claimed_at double precision NOT NULL, claimed_until double precision NOT NULL,
     submitted_at double precision, ended_at double precision, outcome text,
-    final smallint NOT NULL DEFAULT 0, units text, cost text, cancel_requested_at double precision, mark bigint,
-    PRIMARY KEY (entry, n));
+    final smallint NOT NULL DEFAULT 0, units text, cost text, cancel_requested_at double precision, token text,
+    mark bigint, PRIMARY KEY (entry, n));
 CREATE UNIQUE INDEX requests_by_id ON fal_async.requests (request_id, origin) WHERE request_id IS NOT NULL;
+CREATE UNIQUE INDEX requests_by_token ON fal_async.requests (token) WHERE token IS NOT NULL;
 CREATE TABLE fal_async.inputs (
     entry bigint PRIMARY KEY, type text NOT NULL, packed smallint NOT NULL, body bytea NOT NULL);
 CREATE TABLE fal_async.ends (

@@ -15,7 +15,7 @@ import asyncpg
 import attrs
 
 from fal_async.errors import LedgerError, SessionStateError
-from fal_async.ledger.postgres import first_attempts, searches
+from fal_async.ledger.postgres import first_attempts, searches, transactions
 from fal_async.ledger.postgres.claiming import Claiming
 from fal_async.ledger.postgres.database import Database, acquire, left_by_last
 from fal_async.ledger.postgres.first_attempts import Accepted, Outcome
@@ -24,9 +24,9 @@ from fal_async.ledger.postgres.owners import clear
 from fal_async.ledger.postgres.postgres_address import Address
 from fal_async.ledger.postgres.record_reads import at_places
 from fal_async.ledger.postgres.writer import Writer
-from fal_async.ledger.sql import after_submit, claims
+from fal_async.ledger.sql import after_submit, claims, delivered
 from fal_async.ledger.sql.statements import Write
-from fal_async.ledger.store import Hold, NewClaim, Search
+from fal_async.ledger.store import Delivered, Hold, NewClaim, Search
 from fal_async.protocol.ledger.entry import End, Place, Record, Space, State, StoredFile
 
 T = TypeVar("T")
@@ -183,6 +183,15 @@ class PostgresStore:
         if record is not None:
             return record
         return await self._writer.written(entry, lambda _: after_submit.end(entry, request_id, end))
+
+    async def deliver(
+        self, origin: str, request_id: str, at: float, *, token: str | None = None, end: End | None = None
+    ) -> Delivered | None:
+        database = self._checked()
+        work = transactions.delivered(
+            database, lambda: delivered.deliver(origin, request_id, at, token=token, end=end)
+        )
+        return await asyncio.shield(self._writer.start(database.run(work, whole=True)))
 
     async def set_files(self, entry: int, files: Collection[StoredFile]) -> None:
         await self._change(entry, lambda _: after_submit.set_files(entry, files))

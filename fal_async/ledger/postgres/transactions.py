@@ -13,6 +13,7 @@ from fal_async.ledger.postgres.database import Database
 from fal_async.ledger.postgres.owners import CHANNEL
 from fal_async.ledger.postgres.record_reads import by_number
 from fal_async.ledger.sql.statements import Change, Select, Step, Write
+from fal_async.ledger.store import Delivered
 
 T = TypeVar("T")
 _ANNOUNCE = f"SELECT pg_notify('{CHANNEL}', id::text) FROM entries WHERE id = $1 AND awaited = 1"
@@ -30,6 +31,20 @@ def written(
         value = await run(database, connection, write())
         if entry is not None:
             await connection.execute(_ANNOUNCE, entry)
+        return value
+
+    return work
+
+
+def delivered(
+    database: Database, write: Callable[[], Write[Delivered | None]]
+) -> Callable[[Connection], Awaitable[Delivered | None]]:
+    """Return the work of a delivery, whose entry is known only afterwards; see `written`."""
+
+    async def work(connection: Connection) -> Delivered | None:
+        value = await run(database, connection, write())
+        if value is not None:
+            await connection.execute(_ANNOUNCE, value.record.number)
         return value
 
     return work

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from fal_async.ledger.sql import rows
-from fal_async.ledger.sql.claims import add_attempt, delete, touch
+from fal_async.ledger.sql.claims import add_attempt, delete, fall_back, touch
 from fal_async.ledger.sql.statements import Write, after, change, find
 from fal_async.ledger.store import EntryGone
-from fal_async.protocol.ledger.entry import End, Record, StoredFile
+from fal_async.protocol.ledger.entry import UNDER_WAY, End, Record, StoredFile
 
 
 def take(me: int, entry: int, version: int) -> Write[Record | None]:
@@ -58,7 +58,7 @@ def end(entry: int, request_id: str, end: End) -> Write[Record]:
     record = yield from find(entry)
     if record is None:
         raise EntryGone(f"entry {entry} of the ledger was deleted", request_id=request_id)
-    mine = next((request for request in record.requests if request.request_id == request_id), None)
+    mine = record.attempt_of(request_id)
     if mine is not None and mine.outcome is not None:
         return (yield from after(entry)) or record
     n = mine.n if mine is not None else (yield from add_attempt(record, request_id, end.at))
@@ -66,9 +66,12 @@ def end(entry: int, request_id: str, end: End) -> Write[Record]:
         "UPDATE requests SET ended_at = ?, outcome = ?, final = ?, units = ?, cost = ? WHERE entry = ? AND n = ?",
         *(*rows.end_values(end), entry, n),
     )
-    has_newer = any(request.n > n for request in record.requests)
+    others = [request for request in record.requests if request.n != n]
+    has_newer = any(request.n > n for request in others)
     if record.state != "done" and (end.state == "done" or not has_newer):
         yield from _end_entry(entry, end)
+    elif record.state in UNDER_WAY and all(request.outcome is not None for request in others):
+        yield from fall_back(record, n, end.at)  # to the newer attempt, whose outcome is stored
     else:
         yield from touch(entry)
     return (yield from after(entry)) or record

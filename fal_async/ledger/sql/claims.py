@@ -15,7 +15,7 @@ from fal_async.protocol.ledger.entry import LedgerRequest, Record, Space, State
 
 FIRST_VERSION = 1
 """The version of a new entry, after its claim."""
-INSERT_REQUEST = "INSERT INTO requests (entry, n, origin, body_digest, claimed_at, claimed_until) "
+INSERT_REQUEST = "INSERT INTO requests (entry, n, origin, body_digest, claimed_at, claimed_until, token) "
 """The columns of an attempt when it is claimed."""
 
 
@@ -65,14 +65,15 @@ def further(me: int, new: NewClaim) -> Write[Hold | None]:
         *(hold.attempt, me, new.claimed_at, hold.entry),
     )
     yield from change(
-        f"{INSERT_REQUEST} VALUES (?, ?, ?, ?, ?, ?)", *request_values(hold.entry, hold.attempt, origin, new)
+        f"{INSERT_REQUEST} VALUES (?, ?, ?, ?, ?, ?, ?)",
+        *request_values(hold.entry, hold.attempt, origin, new),
     )
     return hold
 
 
 def request_values(entry: int, n: int, origin: int, claim: NewClaim) -> tuple[Any, ...]:
     """Return the values of an attempt's columns when it is claimed."""
-    return entry, n, origin, claim.body_digest, claim.claimed_at, claim.claimed_until
+    return entry, n, origin, claim.body_digest, claim.claimed_at, claim.claimed_until, claim.token
 
 
 def withdraw(me: int, hold: Hold) -> Write[None]:
@@ -88,7 +89,7 @@ def withdraw(me: int, hold: Hold) -> Write[None]:
         yield from delete(hold.entry)
         return
     yield from change("UPDATE entries SET attempts = attempts - 1 WHERE id = ?", hold.entry)
-    yield from _fall_back(record, hold.attempt, record.claimed_at)
+    yield from fall_back(record, hold.attempt, record.claimed_at)
 
 
 def _is_claim_of(record: Record, me: int, hold: Hold) -> bool:
@@ -101,7 +102,7 @@ def _is_claim_of_another(record: Record, me: int, hold: Hold) -> bool:
     return record.attempts == hold.attempt and record.owner is not None and not record.is_owned_by(me)
 
 
-def _fall_back(record: Record, without: int, at: float) -> Write[None]:
+def fall_back(record: Record, without: int, at: float) -> Write[None]:
     """Set the entry to the state of its other attempts.
 
     If there are none, it is "cancelled": the next call submits.
@@ -138,8 +139,12 @@ def delete(entry: int) -> Write[None]:
 def submitted(me: int, hold: Hold, request_id: str, at: float) -> Write[Record]:
     record = yield from _existing(hold.entry)
     yield from _let_go(record, request_id)
-    if all(request.request_id != request_id for request in record.requests):
+    mine = record.attempt_of(request_id)
+    if mine is None:
         yield from _store_id(record, hold, request_id, at)
+    elif mine.outcome is not None:  # it was delivered before the response to the submit
+        yield from touch(hold.entry)
+        return (yield from after(hold.entry)) or record
     newest = max((request.n for request in record.requests), default=0)
     fits = record.is_owned_by(me) and newest <= hold.attempt
     if fits or not (
@@ -270,7 +275,7 @@ def give_up(entry: int, version: int, attempt: int, at: float) -> Write[bool]:
     if not removed:
         return False
     if record.state in ("claimed", "uncertain") and attempt == record.requests[-1].n:
-        yield from _fall_back(record, attempt, at)
+        yield from fall_back(record, attempt, at)
     else:
         yield from touch(entry)
     return True

@@ -32,7 +32,7 @@ FROM_ENTRY = (
 )
 REQUEST = (
     "n, body_digest, request_id, claimed_at, claimed_until, submitted_at, ended_at, outcome, units, cost, "
-    "cancel_requested_at"
+    "cancel_requested_at, token IS NOT NULL"
 )
 """The columns that `request` expects."""
 
@@ -90,6 +90,7 @@ def request(row: tuple[Any, ...]) -> LedgerRequest:
         billable_units=decimal(row[8]),
         cost=decimal(row[9]),
         cancel_requested_at=row[10],
+        by_webhook=bool(row[11]),
     )
 
 

@@ -47,6 +47,7 @@ class Held:
     body_digest: str
     claimed_at: float
     claimed_until: float
+    by_webhook: bool
     request_id: str | None = None
     submitted_at: float | None = None
 
@@ -68,7 +69,7 @@ def _inserts(count: int) -> tuple[str, str]:
         "INSERT OR IGNORE INTO entries "
         "(version, state, attempts, space, key, endpoint_id, input_digest, owner, claimed_at) "
         + values_of(count, f"{FIRST_VERSION}, 'claimed', 1, ?, ?, ?, ?, ?, ?"),
-        INSERT_REQUEST + values_of(count, "?, ?, ?, ?, ?, ?"),
+        INSERT_REQUEST + values_of(count, "?, ?, ?, ?, ?, ?, ?"),
     )
 
 
@@ -126,7 +127,7 @@ def _claim_some(tables: Tables, new: Sequence[tuple[int, NewClaim]]) -> list[Hol
             hold.entry,
             Held(
                 *(hold.entry, me, claim.place, claim.endpoint_id, claim.input_digest, claim.body_digest),
-                *(claim.claimed_at, claim.claimed_until),
+                *(claim.claimed_at, claim.claimed_until, claim.token is not None),
             ),
         )
     return holds
@@ -161,7 +162,10 @@ def _submitted(tables: Tables, all_held: Sequence[Held]) -> list[Record]:
         for statement in _submits(len(some)):
             change(tables.db, statement, values, len(some))
     for held in all_held:
-        tables.hold(held.entry, held)
+        if (
+            not held.by_webhook
+        ):  # any process may write the outcome of the others, and this one would remember them
+            tables.hold(held.entry, held)
     return [_after_submit(tables, held) for held in all_held]
 
 
@@ -229,6 +233,7 @@ def _request(held: Held, **end: Any) -> LedgerRequest:
         claimed_at=held.claimed_at,
         claimed_until=held.claimed_until,
         submitted_at=held.submitted_at,
+        by_webhook=held.by_webhook,
         **end,
     )
 

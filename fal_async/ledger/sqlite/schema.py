@@ -18,7 +18,8 @@ _MAGIC = b"SQLite format 3\0"
 _AT_APPLICATION_ID = slice(68, 72)
 
 # An entry has no `ended_at` before its outcome, and no owner after it. Amounts are text, as SQLite has no decimals.
-# `requests.final` is the value that `entries.final` got with the outcome of that attempt.
+# `requests.final` is the value that `entries.final` got with the outcome of that attempt. The token of an attempt
+# is part of its webhook URL.
 _TABLES = """
 CREATE TABLE meta (version INTEGER NOT NULL, min_version INTEGER NOT NULL);
 CREATE TABLE origins (id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE);
@@ -39,8 +40,9 @@ CREATE TABLE requests (
     entry INTEGER NOT NULL, n INTEGER NOT NULL, origin INTEGER NOT NULL, body_digest TEXT, request_id TEXT,
     claimed_at REAL NOT NULL, claimed_until REAL NOT NULL, submitted_at REAL, ended_at REAL,
     outcome TEXT, final INTEGER NOT NULL DEFAULT 0, units TEXT, cost TEXT, cancel_requested_at REAL,
-    PRIMARY KEY (entry, n)) WITHOUT ROWID;
+    token TEXT, PRIMARY KEY (entry, n)) WITHOUT ROWID;
 CREATE UNIQUE INDEX requests_by_id ON requests (request_id, origin) WHERE request_id IS NOT NULL;
+CREATE UNIQUE INDEX requests_by_token ON requests (token) WHERE token IS NOT NULL;
 CREATE TABLE inputs (entry INTEGER PRIMARY KEY, type TEXT NOT NULL, packed INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE TABLE ends (entry INTEGER PRIMARY KEY, type TEXT NOT NULL, packed INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE TABLE files (

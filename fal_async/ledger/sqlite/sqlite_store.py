@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import attrs
 
 from fal_async.errors import FalError, LedgerError, SessionStateError
-from fal_async.ledger.sql import after_submit, claims
+from fal_async.ledger.sql import after_submit, claims, delivered
 from fal_async.ledger.sql.statements import Write
 from fal_async.ledger.sqlite import pieces, reads
 from fal_async.ledger.sqlite.alike import FIND
@@ -26,8 +26,8 @@ from fal_async.ledger.sqlite.open_files import open_files
 from fal_async.ledger.sqlite.pieces import Work
 from fal_async.ledger.sqlite.reads import Tables
 from fal_async.ledger.sqlite.sqlite_errors import PATIENCE
-from fal_async.ledger.sqlite.writes import resign, run
-from fal_async.ledger.store import Hold, NewClaim, Search
+from fal_async.ledger.sqlite.writes import deliver, resign, run
+from fal_async.ledger.store import Delivered, Hold, NewClaim, Search
 from fal_async.protocol.ledger.entry import End, Place, Record, Space, State, StoredFile
 
 T = TypeVar("T")
@@ -199,6 +199,13 @@ class SqliteStore:
             lambda _: after_submit.end(entry, request_id, end),
             kind=END,
             given=(entry, request_id, end),
+        )
+
+    async def deliver(
+        self, origin: str, request_id: str, at: float, *, token: str | None = None, end: End | None = None
+    ) -> Delivered | None:
+        return await self._write(
+            lambda tables, _: deliver(tables, delivered.deliver(origin, request_id, at, token=token, end=end))
         )
 
     async def until_changed(self, entry: int, version: int, seconds: float) -> None:  # noqa: ARG002

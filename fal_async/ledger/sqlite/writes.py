@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from fal_async.ledger.sql.after_submit import leave_all
 from fal_async.ledger.sql.statements import Change, Select, Step, Write
 from fal_async.ledger.sqlite.reads import Tables, by_number
+from fal_async.ledger.store import Delivered
 
 T = TypeVar("T")
 
@@ -30,6 +31,14 @@ def _answer(tables: Tables, step: Step) -> Any:
     if isinstance(step, Select):  # the transaction has the lock for writing
         return tables.db.execute(step.sql, step.values).fetchall()
     return by_number(tables, step.entry, payloads=step.payloads)
+
+
+def deliver(tables: Tables, write: Write[Delivered | None]) -> Delivered | None:
+    """Run the write of a delivery, whose entry is known only afterwards."""
+    delivered = run(tables, write)
+    if delivered is not None:
+        tables.held.pop(delivered.record.number, None)
+    return delivered
 
 
 def resign(tables: Tables, me: int) -> None:

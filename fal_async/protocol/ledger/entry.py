@@ -92,6 +92,7 @@ class LedgerRequest:
         billable_units: the units that fal billed; None if fal reported none.
         cost: the cost by list price, in the currency of the price; None if no price is known.
         cancel_requested_at: when fal was asked to cancel the request; None if it was not.
+        by_webhook: whether fal delivers the outcome to the webhook receiver of the session; default False.
     """
 
     n: int
@@ -105,6 +106,7 @@ class LedgerRequest:
     billable_units: Decimal | None = None
     cost: Decimal | None = None
     cancel_requested_at: float | None = None
+    by_webhook: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -200,9 +202,14 @@ class Record:
         """Whether the entry has an owner, and it has this number."""
         return self.owner is not None and self.owner.number == number
 
+    def attempt_of(self, request_id: str) -> LedgerRequest | None:
+        """Return the attempt with this request id; None if no attempt of the entry has it."""
+        return next((one for one in self.requests if one.request_id == request_id), None)
+
     def submitted_at_of(self, request_id: str) -> float | None:
         """Return when the id of this request became known; None if no attempt of the entry has this id."""
-        return next((one.submitted_at for one in self.requests if one.request_id == request_id), None)
+        attempt = self.attempt_of(request_id)
+        return None if attempt is None else attempt.submitted_at
 
     @property
     def _decisive(self) -> LedgerRequest | None:

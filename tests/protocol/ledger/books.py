@@ -24,10 +24,11 @@ Answer = Literal["ok", "open", "final", "cancelled", "gone"]
 
 @attrs.define(kw_only=True)
 class Job:
-    """A paid request. `place`: the key for which it was submitted."""
+    """A paid request. `place`: the key for which it was submitted. `token`: that in its webhook URL."""
 
     id: str
     place: str
+    token: str
     answer: Answer | None = None
     runs: bool = False
 
@@ -52,8 +53,8 @@ class Job:
 class Books:
     jobs: dict[str, Job] = attrs.field(factory=dict)
 
-    def take(self, place: str) -> Job:
-        job = Job(id=f"id-{len(self.jobs) + 1}", place=place)
+    def take(self, place: str, token: str) -> Job:
+        job = Job(id=f"id-{len(self.jobs) + 1}", place=place, token=token)
         self.jobs[job.id] = job
         return job
 

@@ -35,7 +35,7 @@ from fal_async.protocol.ledger.decisions import (
 )
 from fal_async.protocol.ledger.digests import body_digest, input_digest
 from fal_async.protocol.ledger.ends import Open, end_of
-from fal_async.protocol.ledger.entry import End, Place, Record, Space
+from fal_async.protocol.ledger.entry import UNDER_WAY, End, Place, Record, Space
 from fal_async.protocol.ledger.replays import replayed
 from tests.protocol.ledger.books import Answer, Books, Job
 from tests.protocol.ledger.model import Memory, Shelf
@@ -99,6 +99,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.shelf: Shelf = self.make_shelf()
         self.books = Books()
         self.now = 1000.0
+        self.tokens = 0
         self.processes: list[Process] = [Process(self.shelf.open())]
         self.known_ids: dict[str, str] = {}
         """The key of each request id that was stored in the ledger."""
@@ -175,6 +176,25 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(at=places)
     def a_job_starts(self, at: int) -> None:
         self.waiting()[at % len(self.waiting())].runs = True
+
+    @precondition(lambda self: self.books.jobs)
+    @rule(at=places, answer=answers, by=places)
+    def a_delivery_arrives(self, at: int, answer: Answer, by: int) -> None:
+        """Complete a job, and deliver its outcome to any process, perhaps before its submit is answered."""
+        job = list(self.books.jobs.values())[at % len(self.books.jobs)]
+        job.answer = job.answer or answer
+        outcome, completed = job.outcome()
+        known = end_of(outcome, completed=completed, at=self.now)
+        end = known if isinstance(known, End) else None
+        store = self.processes[by % len(self.processes)].store
+        delivered = self.shelf.run(store.deliver(ORIGIN, job.id, self.now, token=job.token, end=end))
+        if delivered is None:
+            return
+        assert delivered.record.place == place_of(job.place)
+        self.known_ids[job.id] = job.place
+        if end is not None:
+            assert delivered.is_first is (job.id not in self.ends)
+            self.ended(job.place, job.id, end, delivered.record)
 
     @precondition(lambda self: len(self.books.jobs) > 3 and not self.expired)
     @rule()
@@ -270,6 +290,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def submit(self, call: RunningCall, seen: int | None) -> Call:
         store = call.process.store
         yield "claim"
+        self.tokens += 1
+        token = f"token-{self.tokens}"
         hold = self.shelf.run(
             store.claim(
                 NewClaim(
@@ -280,6 +302,7 @@ class LedgerMachine(RuleBasedStateMachine):
                     seen=seen,
                     claimed_at=self.now,
                     claimed_until=self.now + 30.0,
+                    token=token,
                 )
             )
         )
@@ -295,7 +318,7 @@ class LedgerMachine(RuleBasedStateMachine):
             if not before:
                 self.renewed.discard(call.key)
             return FalError("the submit was refused")
-        job = None if how == "lose it before" else self.pay(call)
+        job = None if how == "lose it before" else self.pay(call, token)
         if job is None or how == "lose":
             yield "lost"
             self.shelf.run(store.uncertain(hold, self.now))
@@ -351,12 +374,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # What must hold.
 
-    def pay(self, call: RunningCall) -> Job:
+    def pay(self, call: RunningCall, token: str) -> Job:
         """Let a submit reach fal. If a call could be billed twice, the second bill would be made here."""
         record = self.shelf.run(call.process.store.find(place_of(call.key)))
         assert record is not None, "a submit without a claim"
         if call.key in self.twice:
-            return self.books.take(call.key)
+            return self.books.take(call.key, token)
         assert call.key not in self.expired, "a tombstone was submitted"
         assert call.key not in self.done, "a key with a result was submitted again"
         stored = {request.request_id: request for request in record.requests}
@@ -368,7 +391,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if jobs and jobs[-1].answer not in ("open", "cancelled"):
             assert call.key in self.renewed, f"{jobs[-1].id} is {jobs[-1].answer}, which is final"
         self.renewed.discard(call.key)
-        return self.books.take(call.key)
+        return self.books.take(call.key, token)
 
     def ended(self, key: str, request_id: str, end: End, record: Record) -> None:
         first = self.ends.setdefault(request_id, end)
@@ -414,6 +437,13 @@ class LedgerMachine(RuleBasedStateMachine):
                 looked_for = record.state in ("claimed", "uncertain") or job.place in self.twice
                 assert looked_for, f"no entry leads to a look-up of {job.id}"
                 assert newest_claim(record) is not None
+
+    @invariant()
+    def an_entry_under_way_has_an_attempt_without_an_outcome(self) -> None:
+        for key in KEYS:
+            record = self.shelf.run(self.processes[0].store.find(place_of(key)))
+            if record is not None and record.state in UNDER_WAY:
+                assert any(request.outcome is None for request in record.requests), "no call can complete it"
 
     @invariant()
     def no_end_is_lost(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from fal_async.ledger.store import EntryGone, Hold, NewClaim, Search, Store
+from fal_async.ledger.store import Delivered, EntryGone, Hold, NewClaim, Search, Store
 from fal_async.protocol.ledger.entry import (
     End,
     LedgerRequest,
@@ -70,6 +70,8 @@ class Entry:
     requests: dict[int, LedgerRequest] = attrs.field(factory=dict)
     finals: dict[int, bool] = attrs.field(factory=dict)
     """Whether the outcome of an attempt is final, by the number of the attempt."""
+    tokens: dict[int, str | None] = attrs.field(factory=dict)
+    """The token of each claim, by the number of its attempt."""
     input: Payload | None = None
     end: End | None = None
     expired: bool = False
@@ -183,7 +185,9 @@ class ModelStore(Store):
             body_digest=new.body_digest,
             claimed_at=new.claimed_at,
             claimed_until=new.claimed_until,
+            by_webhook=new.token is not None,
         )
+        entry.tokens[entry.attempts] = new.token
         entry.version += 1
         return Hold(entry=entry.number, attempt=entry.attempts)
 
@@ -207,9 +211,14 @@ class ModelStore(Store):
     async def submitted(self, hold: Hold, request_id: str, at: float) -> Record:
         entry = self._entry(hold.entry)
         n = hold.attempt
+        self._let_go(entry, request_id)
+        known = _number_of(entry, request_id)
+        if known is not None and entry.requests[known].outcome is not None:
+            entry.version += 1
+            return self._record(entry, True)
         # A late id of an older attempt does not end the newer claim, whose submit is still open.
         is_newest = entry.owner == self.me and max(entry.requests, default=0) <= n
-        if not any(request.request_id == request_id for request in entry.requests.values()):
+        if known is None:
             if not self._is_open(entry, n):
                 like = entry.requests.get(n, LedgerRequest(n=n, claimed_at=at, claimed_until=at))
                 n = entry.attempts = entry.attempts + 1
@@ -307,8 +316,30 @@ class ModelStore(Store):
             if found.state != "done" and (end.state == "done" or n == max(found.requests)):
                 found.state, found.final, found.end, found.owner = end.state, end.final, end, None
                 found.expired, found.ended_at = False, end.at
+            elif found.ended_at is None and all(one.outcome for one in found.requests.values()):
+                self._fall_back(found, end.at)
             found.version += 1
         return self._record(found, True)
+
+    async def deliver(
+        self, origin: str, request_id: str, at: float, *, token: str | None = None, end: End | None = None
+    ) -> Delivered | None:
+        entries = [entry for entry in self.memory.entries.values() if entry.place.space.origin == origin]
+        claimed = next((entry for entry in entries if self._with_token(entry, token) is not None), None)
+        entry = self._with_id(origin, request_id) or claimed
+        if entry is None:
+            return None
+        n = _number_of(entry, request_id)
+        if n is None:
+            n = self._with_token(entry, token)
+            assert n is not None
+            entry.change(n, request_id=request_id, submitted_at=at)
+            if entry.state != "done" and n == max(entry.requests):
+                entry.state, entry.final, entry.ended_at = "submitted", False, None
+            entry.version += 1
+        is_first = entry.requests[n].outcome is None
+        record = self._record(entry, True) if end is None else await self.end(entry.number, request_id, end)
+        return Delivered(record=record, is_first=is_first)
 
     async def set_files(self, entry: int, files: Collection[StoredFile]) -> None:
         found = self.memory.entries.get(entry)
@@ -359,6 +390,22 @@ class ModelStore(Store):
             ),
             None,
         )
+
+    def _with_token(self, entry: Entry, token: str | None) -> int | None:
+        """Return the number of the attempt that was claimed with this token, and that has no request id."""
+        numbers = (n for n, its in entry.tokens.items() if its == token is not None)
+        return next((n for n in numbers if self._is_open(entry, n)), None)
+
+    def _let_go(self, entry: Entry, request_id: str) -> None:
+        """Remove the id from another entry, for which a look-up has stored it."""
+        other = self._with_id(entry.place.space.origin, request_id)
+        n = None if other is None or other is entry else _number_of(other, request_id)
+        if other is not None and n is not None:
+            other.change(n, request_id=None)
+            other.owner = None
+            other.version += 1
+            if other.ended_at is None:
+                other.state = "uncertain"
 
     def _is_open(self, entry: Entry, n: int) -> bool:
         return n in entry.requests and entry.requests[n].request_id is None
