@@ -20,6 +20,7 @@ VERBS = {
     "batch": "send the inputs in a file to an endpoint, and pay for each once: run, status, uncertain, export",
     "demo": "watch a request for four pictures run on a local fal, without a key or costs",
     "emulator": "run a complete local fal to develop and test against, without a key or costs",
+    "ledger": "make the tables of a ledger in PostgreSQL, or migrate them: schema, migrate",
     "proxy": "run a proxy for fal's browser clients that keeps your key on the server",
 }
 """Each verb, with its line in `--help`."""
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 for success, 1 for a failure (a line on standard error has the reason), 130 after Ctrl-C.
-        `batch` has further statuses (`cli/exits.py`).
+        `batch` and `ledger` have further statuses (`cli/exits.py`).
 
     Raises:
         SystemExit: raised by argparse, with status 0 after `--help` and `--version`, 2 for wrong arguments.

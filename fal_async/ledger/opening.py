@@ -27,7 +27,9 @@ def checked_place(where: object) -> str:
         raise ConfigurationError(
             f"ledger is of type {type(where).__name__}: expected a path such as 'runs.db', or a Ledger"
         )
-    if isinstance(where, str) and is_address(where):
+    if is_address(os.fspath(where)):
+        if not isinstance(where, str):
+            raise ConfigurationError("ledger=postgresql:...: pass a URL as a str, because a Path changes it")
         if find_spec("asyncpg") is None:
             raise ConfigurationError(
                 "ledger=postgresql://... needs asyncpg: pip install 'fal-async[postgres]'"

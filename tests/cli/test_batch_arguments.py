@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from fal_async import BatchSummary
 from fal_async.cli import main
 from fal_async.cli.batch import PARTS
 from fal_async.cli.batch import shared_arguments as arguments
+from fal_async.cli.batch.reports import Report
 
 RUN = ("batch", "run", "fal-ai/flux/dev", "x.jsonl", "--ledger", "x.db")
 
@@ -169,3 +171,14 @@ def test_an_error_of_batch_run_is_printed_as_json_too(
     captured = capsys.readouterr()
     assert json.loads(captured.out)["error"]["message"] == "x.jsonl: No such file or directory"
     assert captured.err == "fal-async batch run: x.jsonl: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("ledger", "said"), [("runs.db", "runs.db"), ("postgresql://me:secret@host/runs", "postgresql://...")]
+)
+def test_advice_about_uncertain_items_names_the_ledger_without_its_password(
+    ledger: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Report(as_json=False, ledger=ledger, shown=True).summary("fal-ai/flux/dev", BatchSummary(uncertain=1))
+    advice = capsys.readouterr().err
+    assert advice == f"to resolve uncertain items: fal-async batch uncertain --ledger {said}\n"

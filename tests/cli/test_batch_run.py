@@ -16,6 +16,7 @@ import attrs
 import pytest
 
 from fal_async.emulator import Emulator, Fault
+from fal_async.ledger.opening import Where
 
 ROOT = Path(__file__).parents[2]
 MODEL = "fal-ai/any-llm"
@@ -75,11 +76,11 @@ def inputs(folder: Path, rows: Sequence[dict[str, Any]]) -> str:
 
 
 async def test_a_run_writes_items_and_files_and_a_second_one_sends_nothing(
-    emulator: Emulator, tmp_path: Path
+    emulator: Emulator, tmp_path: Path, where: Where
 ) -> None:
     rows = [{"id": n, "prompt": f"cat {n}", "image_size": {"width": 64, "height": 64}} for n in range(4)]
-    out, ledger = tmp_path / "out", tmp_path / "runs.db"
-    run = ("run", "fal-ai/flux/schnell", inputs(tmp_path, rows), "--ledger", str(ledger), "--json")
+    out, ledger = tmp_path / "out", str(where)
+    run = ("run", "fal-ai/flux/schnell", inputs(tmp_path, rows), "--ledger", ledger, "--json")
     more = ("--key-column", "id", "--columns", "prompt,image_size", "--download", str(out))
     first = await batch(emulator, *run, *more)
     assert (first.status, first.err) == (0, "")
@@ -94,12 +95,12 @@ async def test_a_run_writes_items_and_files_and_a_second_one_sends_nothing(
     assert all(item["ok"] and item["from_ledger"] for item in again.lines[:-1])
     assert emulator.count("submit") == 4
 
-    status = await batch(emulator, "status", "--ledger", str(ledger))
+    status = await batch(emulator, "status", "--ledger", ledger)
     assert (status.status, status.err) == (0, "")
     assert status.out == "fal-ai/flux/schnell: 4 done\n"
 
     export = tmp_path / "results.jsonl"
-    done = await batch(emulator, "export", str(export), "--ledger", str(ledger), "--json")
+    done = await batch(emulator, "export", str(export), "--ledger", ledger, "--json")
     assert (done.status, done.lines) == (0, [{"summary": {"entries": 4, "file": str(export)}}])
     assert len(export.read_text().splitlines()) == 4
 

@@ -18,7 +18,7 @@ import pytest
 
 import fal_async
 import fal_async.emulator
-from fal_async.cli import VERBS, batch, exits, interrupts
+from fal_async.cli import VERBS, exits, interrupts, parts
 from fal_async.emulator import Fault
 from fal_async.errors import CancelOutcome, FalError
 from fal_async.options import CallOptions, RunOptions
@@ -287,12 +287,15 @@ def test_a_variable_that_a_module_reads_is_found(source: str, read: set[str]) ->
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """The parser of each verb, and of each part of a verb that has parts."""
-    modules = {name: importlib.import_module(f"fal_async.cli.{name}") for name in VERBS}
-    parts = {
-        f"batch {name}": importlib.import_module(f"{batch.__name__}.batch_{name}") for name in batch.PARTS
-    }
+    modules: dict[str, ModuleType] = {}
+    for name in VERBS:
+        verb = importlib.import_module(f"fal_async.cli.{name}")
+        if hasattr(verb, "PARTS"):
+            modules |= {f"{name} {part}": parts.module_of(verb.__name__, part) for part in verb.PARTS}
+        else:
+            modules[name] = verb
     found = {}
-    for name, module in {**{name: modules[name] for name in VERBS if name != "batch"}, **parts}.items():
+    for name, module in modules.items():
         found[f"fal-async {name}"] = argparse.ArgumentParser(add_help=False)
         module.configure(found[f"fal-async {name}"])
     return found

@@ -26,7 +26,9 @@ Mode = Literal["fast", "immediate"]
 _SIGNALS = MappingProxyType({"fast": "INT", "immediate": "QUIT"})
 _SECONDS_TO_START = 30.0
 _OWNER = "postgres"
-"""The server's superuser. It needs no password, and any password is accepted."""
+"""The server's superuser. As all roles but the members of WITH_PASSWORD, it is accepted with any password."""
+WITH_PASSWORD = "with_password"
+"""Members of this role need their password. The role is made by the test that uses it."""
 _UNPRIVILEGED = "nobody"
 """The user that runs the server if the tests run as root, for whom PostgreSQL refuses to start."""
 _SETTINGS = (
@@ -104,9 +106,11 @@ class Cluster:
         self.stop(mode)
         self.start()
 
-    def url(self, database: str = "postgres") -> str:
-        """Return the URL of a database, for the server's superuser."""
-        return f"postgresql://{_OWNER}@/{quote(database)}?host={quote(str(self.folder), safe='')}"
+    def url(self, database: str = "postgres", user: str = _OWNER) -> str:
+        """Return the URL of a database, for the server's superuser unless `user` is given."""
+        return (
+            f"postgresql://{quote(user, safe='')}@/{quote(database)}?host={quote(str(self.folder), safe='')}"
+        )
 
     def new_database(self) -> str:
         """Create an empty database, and return its URL."""
@@ -116,8 +120,7 @@ class Cluster:
 
     def drop_database(self, url: str) -> None:
         """Drop a database of `new_database`. Its connections are ended first."""
-        name = url.partition("@/")[2].partition("?")[0]
-        self.run(f"DROP DATABASE {name} WITH (FORCE)")
+        self.run(f"DROP DATABASE {name_in(url)} WITH (FORCE)")
 
     def run(self, sql: str, database: str = "postgres") -> str:
         """Run statements as the superuser, and return their rows as lines with `|` between the columns."""
@@ -142,6 +145,11 @@ class Cluster:
         except FileNotFoundError:
             return False
         return lines[:1] == [pid] and lines[-1].strip() == "ready"  # a crashed server leaves its own file
+
+
+def name_in(url: str) -> str:
+    """Return the name of the database in a URL of `Cluster.url`."""
+    return url.partition("@/")[2].partition("?")[0]
 
 
 @contextmanager
@@ -208,3 +216,5 @@ def _make_data(programs: Path, folder: Path, user: str | None) -> None:
         stdout=subprocess.DEVNULL,
         user=user,
     )
+    rules = folder / "data" / "pg_hba.conf"
+    rules.write_text(f"local all +{WITH_PASSWORD} scram-sha-256\n{rules.read_text()}")

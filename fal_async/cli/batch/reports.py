@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Any
 
 import attrs
@@ -12,44 +10,9 @@ from fal_async.batch.item import BatchItem
 from fal_async.batch.progress.wording import ending
 from fal_async.batch.summary import BatchSummary
 from fal_async.cli import PROGRAM, fail, say
+from fal_async.cli.output import put, put_line
 from fal_async.errors import FalError
-from fal_async.outputs.json_values import json_text
-
-
-class OutputLostError(Exception):
-    """Raised when standard output can't be written: its reader is gone, or the disk is full."""
-
-
-def put(value: Any) -> None:
-    """Print one line of JSON on standard output. See `put_line`."""
-    put_line(json_text(value))
-
-
-def put_line(line: str) -> None:
-    """Print a line on standard output at once, because a reader may wait for it.
-
-    Raises OutputLostError if standard output can't be written.
-    """
-    try:
-        print(line, flush=True)
-    except BrokenPipeError:
-        raise OutputLostError("the reader of standard output is gone") from None
-    except OSError as error:
-        raise OutputLostError(f"standard output can't be written: {error.strerror or error}") from None
-
-
-def forget_standard_output() -> None:
-    """Redirect standard output to the null device, so that the interpreter does not fail to flush it at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
-def put_error(verb: str, error: FalError, *, as_json: bool) -> None:
-    """Print an error on standard error. If `as_json`, also print it as a line of JSON on standard output."""
-    if as_json:
-        put({"error": error.to_dict()})
-    fail(verb, str(error))
+from fal_async.ledger.postgres.postgres_address import is_address
 
 
 class Report:
@@ -93,7 +56,8 @@ class Report:
         if summary.failed:
             say("to submit failed items again, and pay for them again, pass --retry-failed")
         if summary.uncertain:
-            say(f"to resolve uncertain items: {PROGRAM} batch uncertain --ledger {self._ledger}")
+            ledger = "postgresql://..." if is_address(self._ledger) else self._ledger  # a URL has a password
+            say(f"to resolve uncertain items: {PROGRAM} batch uncertain --ledger {ledger}")
 
 
 def document(item: BatchItem[Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import attrs
@@ -14,6 +15,15 @@ POOL_SIZE = 4
 _MOST = 100
 _SHOWN = 100
 """Most characters of an address in messages, which are cut at 200."""
+_HOST = r"(?:\[[^\]/?#@]*\]|[^\[\]:,/?#@]*)(?::[0-9]*)?"
+_HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*")
+"""The hosts and ports of a URL. What else stands there is a part of a password."""
+_HIDDEN = "//..."
+_EXPECTED = (
+    "ledger=postgresql://...: expected postgresql://HOST/DATABASE, or USER:PASSWORD@HOST; in a password, write %40 "
+    "for @, %2F for /, %3F for ?, %23 for #, %25 for %"
+)
+"""Shows nothing of the URL, because any part of it may belong to a password."""
 
 
 @attrs.frozen
@@ -49,10 +59,10 @@ def address_of(where: str) -> Address:
     try:
         parts = urlsplit(where)
         options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-    except ValueError as error:
-        raise ConfigurationError(f"ledger={name}: not a URL ({one_line(str(error), 40)})") from None
-    if not where.lower().startswith(tuple(f"{scheme}://" for scheme in SCHEMES)) or parts.fragment:
-        raise ConfigurationError(f"ledger={name}: expected postgresql://user:password@host:5432/database")
+    except ValueError:
+        raise ConfigurationError(_EXPECTED) from None
+    if name.endswith(_HIDDEN) or parts.fragment or any("@" in option for option, _ in options):
+        raise ConfigurationError(_EXPECTED)
     ours = dict(option for option in options if option[0] in ("direct", "pool_size"))
     others = [option for option in options if option[0] not in ours]
     direct = ours.get("direct")
@@ -77,9 +87,11 @@ def _size(text: str, name: str) -> int:
 
 
 def name_of_url(where: str) -> str:
-    """Return a URL without its password and its options, for messages."""
-    scheme, _, rest = where.partition("://")
-    place, _, _ = rest.partition("?")
-    netloc, slash, path = place.partition("/")
-    user, at, hosts = netloc.rpartition("@")
-    return one_line(f"{scheme}://{user.partition(':')[0]}{at}{hosts}{slash}{path.partition('#')[0]}", _SHOWN)
+    """Return a URL without its user, password and options, for messages; only its scheme if that is in doubt."""
+    scheme, _, rest = where.partition(":")
+    place = re.split(r"[?#]", rest, maxsplit=1)[0]
+    netloc, slash, path = place.removeprefix("//").partition("/")
+    hosts = netloc.rpartition("@")[2]
+    if not place.startswith("//") or not _HOSTS.fullmatch(hosts) or "@" in path:
+        return f"{scheme}:{_HIDDEN}"
+    return one_line(f"{scheme}://{hosts}{slash}{path}", _SHOWN)

@@ -24,11 +24,6 @@ _SETTINGS: tuple[tuple[type[Exception], str], ...] = (
     (asyncpg.InvalidPasswordError, "the password is wrong"),
     (asyncpg.InvalidAuthorizationSpecificationError, "the server refuses this user"),
     (asyncpg.InvalidCatalogNameError, "the database does not exist: create it first"),
-    (
-        asyncpg.InsufficientPrivilegeError,
-        "this user may not do that. Make the tables as another user (`fal-async ledger schema` prints their SQL), "
-        "and grant all on schema fal_async, its tables and sequences",
-    ),
     (asyncpg.ReadOnlySQLTransactionError, "the server is read-only: use the address of the primary server"),
 )
 _SAYINGS: tuple[tuple[type[Exception], str], ...] = (
@@ -59,6 +54,12 @@ def ledger_error(error: Exception, name: str) -> FalError:
         made = copy.copy(error)
         made.__cause__ = error.__cause__
         return made
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        # The error of the server stands last, because a long message is cut.
+        way = (
+            "an administrator must run `fal-async ledger migrate --role NAME` (or `fal-async ledger schema`)"
+        )
+        return _caused(ConfigurationError(f"ledger {name}: {way}: {_said(error)}"), error)
     for kind, saying in _SETTINGS:
         if isinstance(error, kind):
             return _caused(ConfigurationError(f"ledger {name}: {saying}"), error)
@@ -69,9 +70,13 @@ def ledger_error(error: Exception, name: str) -> FalError:
 def _words(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"can't reach the server: {one_line(error.strerror or str(error), 80)}"
-    # Only the message itself: the details of the server may contain keys.
+    return f"{_said(error)} ({type(error).__name__})"
+
+
+def _said(error: Exception) -> str:
+    """Return only the message itself: the details of the server may contain keys."""
     text = error.args[0] if error.args and isinstance(error.args[0], str) else type(error).__name__
-    return f"{one_line(text, 100)} ({type(error).__name__})"
+    return one_line(text, 100)
 
 
 def _caused(made: FalError, error: Exception) -> FalError:

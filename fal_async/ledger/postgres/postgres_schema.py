@@ -17,11 +17,13 @@ SCHEMA = "fal_async"
 _MIGRATING = 0x66616C32
 """An advisory lock, so that only one process makes the tables."""
 
+_HAS_SCHEMA = f"SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = '{SCHEMA}')"
+"""CREATE SCHEMA IF NOT EXISTS is refused without the right to make schemas, even if the schema exists."""
+
 # As in `ledger/sqlite/schema.py`. In addition: `free_since`, since when the lock of an owner is known to be free,
 # by the clock of the database; `awaited`, whether changes of an entry are announced to other processes; `mark`, by
 # which a claim is recognised that was written although the connection broke.
 _TABLES = """
-CREATE SCHEMA IF NOT EXISTS fal_async;
 CREATE TABLE fal_async.meta (version integer NOT NULL, min_version integer NOT NULL);
 CREATE TABLE fal_async.origins (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, url text NOT NULL UNIQUE);
@@ -57,14 +59,37 @@ ALTER TABLE fal_async.ends ALTER body SET STORAGE EXTERNAL;
 CREATE TABLE fal_async.files (
     entry bigint NOT NULL, n integer NOT NULL, path text NOT NULL, size bigint NOT NULL, PRIMARY KEY (entry, n));
 """
+_ON_TABLES, _ON_SEQUENCES = "SELECT, INSERT, UPDATE, DELETE", "USAGE"
+_HEAD = f"-- The tables of a ledger of fal_async, version {VERSION}. Run it once, as the role that will own them.\n"
+_NO_RIGHTS = (
+    "-- Only the owner can use the tables. Rights for another role: fal-async ledger schema --role NAME\n"
+)
 _MIGRATIONS: dict[int, str] = {}
 """SQL by the version that it results in. Within a major version of the package, migrations only add things."""
+
+
+def script(role: str | None) -> str:
+    """Return the SQL of a new ledger, for an administrator; with the rights of `role`, if it is not None."""
+    parts = (_HEAD, "BEGIN;\n", f"CREATE SCHEMA IF NOT EXISTS {SCHEMA};\n", sql_from(None))
+    return "".join((*parts, _NO_RIGHTS if role is None else grants(role), "COMMIT;\n"))
+
+
+def grants(role: str) -> str:
+    """Return the SQL that grants a role the rights that a program needs to use the ledger."""
+    to = '"' + role.replace('"', '""') + '"'
+    return f"""GRANT USAGE ON SCHEMA {SCHEMA} TO {to};
+GRANT {_ON_TABLES} ON ALL TABLES IN SCHEMA {SCHEMA} TO {to};
+GRANT {_ON_SEQUENCES} ON ALL SEQUENCES IN SCHEMA {SCHEMA} TO {to};
+-- Tables that a later version of fal_async adds:
+ALTER DEFAULT PRIVILEGES IN SCHEMA {SCHEMA} GRANT {_ON_TABLES} ON TABLES TO {to};
+ALTER DEFAULT PRIVILEGES IN SCHEMA {SCHEMA} GRANT {_ON_SEQUENCES} ON SEQUENCES TO {to};
+"""
 
 
 def sql_from(found: int | None) -> str:
     """Return the SQL that makes the tables, or migrates those of this version; "" if there is nothing to do."""
     if found is None:
-        return f"{_TABLES.strip()}\nINSERT INTO fal_async.meta VALUES ({VERSION}, {MIN_VERSION});\n"
+        return f"{_TABLES.lstrip()}INSERT INTO fal_async.meta VALUES ({VERSION}, {MIN_VERSION});\n"
     if found >= VERSION:
         return ""
     steps = "\n".join(_MIGRATIONS[version].strip() for version in range(found + 1, VERSION + 1))
@@ -95,6 +120,8 @@ async def migrate(connection: Connection, name: str) -> tuple[int | None, int]:
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATING)
         found = await found_version(connection, name)
+        if found is None and not await connection.fetchval(_HAS_SCHEMA):
+            await connection.execute(f"CREATE SCHEMA {SCHEMA}")
         if sql := sql_from(found):
             await connection.execute(sql)
         return found, max(found or 0, VERSION)

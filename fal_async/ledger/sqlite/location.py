@@ -52,7 +52,7 @@ def _without_scheme(where: str) -> str:
     if url.scheme != "sqlite" or url.query or url.netloc:
         raise ConfigurationError(
             f"ledger={one_line(url.scheme, 40)}:...: expected a path, or sqlite:///runs.db (relative), "
-            "sqlite:////data/runs.db (absolute), postgresql://user@host/database"
+            "sqlite:////data/runs.db (absolute), postgresql://host/database"
         )
     return unquote(url.path.removeprefix("/"))
 

@@ -1,0 +1,29 @@
+"""Print the SQL that makes the tables of a ledger in the schema `fal_async`.
+
+For an administrator, if the programs that use the ledger may not make tables. It needs no database:
+`fal-async ledger schema --role app | psql runs`
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from fal_async.cli import fail
+from fal_async.cli.ledger.role_argument import add_role
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add_role(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from fal_async.cli.output import OutputLostError, forget_standard_output, put_line
+    from fal_async.ledger.postgres.postgres_schema import script
+
+    try:
+        put_line(script(options.role).rstrip())
+    except OutputLostError as error:
+        forget_standard_output()
+        return fail("ledger schema", str(error))
+    return 0
