@@ -39,6 +39,16 @@ STEPS_TO_END = 3
 TEMPORARY = pytest.StashKey[Path]()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Give each worker of `-n` whole files, from which a worker that has no more tests takes some.
+
+    Otherwise the fixtures of a file are made in each worker, and the last worker may have the slow tests.
+    """
+    if config.getoption("numprocesses", None) and config.getoption("dist") == "no":
+        config.option.dist = "worksteal"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Put the temporary files of this process and its child processes into a separate folder.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from fal_async import Retry, RetryPolicy, Session, Timeouts
 from fal_async.emulator import Emulator
@@ -13,6 +13,7 @@ from fal_async.transport.aiohttp_transport import AiohttpTransport
 from fal_async.transport.pool import Pool
 from tests.emulator.gate import Gate
 
+T = TypeVar("T")
 LLM = "fal-ai/any-llm"
 ASK = {"prompt": "x"}
 GATE = "me/gate"
@@ -50,6 +51,21 @@ def pool_of(fal: Session) -> Pool:
     transport = fal.transport
     assert isinstance(transport, AiohttpTransport)
     return transport.pool
+
+
+async def at_once(check: Callable[[T], Awaitable[None]], cases: Iterable[T]) -> None:
+    """Check all cases at the same time, because each of them waits most of its time. An error names its case."""
+
+    async def checked(case: T) -> None:
+        try:
+            await check(case)
+        except BaseException as error:
+            error.add_note(f"in the case {case!r}")
+            raise
+
+    async with asyncio.TaskGroup() as group:
+        for case in cases:
+            group.create_task(checked(case))
 
 
 def gate_at(emulator: Emulator, endpoint_id: str = GATE) -> Gate:

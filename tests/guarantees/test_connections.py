@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
+import attrs
 import pytest
 from aiohttp import web
 
@@ -33,7 +34,7 @@ from fal_async.emulator import Emulator, Fault
 from fal_async.protocol.following import Mode
 from tests.emulator.certificates import client_side, server_side
 from tests.emulator.gate import Gate
-from tests.quick import ASK, GATE, LLM, ONCE, gate_at, impatient, pool_of, quick, session_on
+from tests.quick import ASK, GATE, LLM, ONCE, at_once, gate_at, impatient, pool_of, quick, session_on
 from tests.servers.loopback import crowded_port, free_port
 
 MODES: list[Mode] = ["polling", "streaming", "auto"]
@@ -76,7 +77,7 @@ def elsewhere(**options: Any) -> Iterator[tuple[Emulator, Callable[[], None]]]:
     def drop_meanwhile() -> None:
         asyncio.run_coroutine_threadsafe(drop(), loop).result(timeout=5)
         # Blocks the client's loop, so that it can't notice the closed connections before its next request.
-        time.sleep(0.15)
+        time.sleep(0.02)
 
     yield emulator, drop_meanwhile
     loop.call_soon_threadsafe(stop.set)
@@ -215,23 +216,21 @@ async def test_status_streams_that_break_after_each_event_fall_back_to_polls(
 # Storms.
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault.answer(429, on="status", chance=0.7, times=None),
-        Fault.answer(429, on="status", chance=0.7, times=None, retry_after=0),
-        Fault.answer(503, on="status", chance=0.7, times=None),
-        Fault.html(503, on="status", chance=0.7, times=None),
-        Fault.reset(on="status", chance=0.5, times=None),
-    ],
-    ids=["429", "429 retry-after", "503", "503 page", "reset"],
-)
-async def test_following_survives_storms_of_failed_polls(
-    patient: Session, emulator: Emulator, fault: Fault
-) -> None:
-    emulator.faults.add(fault)
-    results = await asyncio.gather(*(patient.subscribe(LLM, ASK) for _ in range(30)))
-    assert len({result.request_id for result in results}) == emulator.count("submit") == 30
+async def test_following_survives_storms_of_failed_polls(no_tasks_left: None) -> None:
+    async def check(fault: Fault) -> None:
+        async with Emulator(speed=50) as emulator, session_on(emulator) as patient:
+            emulator.faults.add(attrs.evolve(fault, times=None))
+            results = await asyncio.gather(*(patient.subscribe(LLM, ASK) for _ in range(30)))
+            assert len({result.request_id for result in results}) == emulator.count("submit") == 30
+
+    faults = [
+        Fault.answer(429, on="status", chance=0.7),
+        Fault.answer(429, on="status", chance=0.7, retry_after=0),
+        Fault.answer(503, on="status", chance=0.7),
+        Fault.html(503, on="status", chance=0.7),
+        Fault.reset(on="status", chance=0.5),
+    ]
+    await at_once(check, faults)
 
 
 async def test_retry_after_delays_the_next_poll(patient: Session, emulator: Emulator, gate: Gate) -> None:
@@ -276,20 +275,22 @@ UNREADABLE: list[Fault] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "fault", UNREADABLE, ids=[f"{number} {fault.kind}" for number, fault in enumerate(UNREADABLE)]
-)
 @pytest.mark.parametrize("mode", ["polling", "streaming"])
-async def test_an_unreadable_status_does_not_end_a_paid_request(
-    patient: Session, emulator: Emulator, mode: Mode, fault: Fault
+async def test_an_unreadable_status_of_any_kind_does_not_end_a_paid_request(
+    no_tasks_left: None, mode: Mode
 ) -> None:
-    details = {**fault.to_json(), "times": 2}
-    emulator.faults.add(
-        Fault.from_json({**details, "on": "status"}), Fault.from_json({**details, "on": "status_stream"})
-    )
-    result = await patient.subscribe(LLM, ASK, mode=mode, poll_interval=0.01)
-    assert result.data["output"]
-    assert (emulator.count("submit"), emulator.count("cancel"), len(emulator.jobs)) == (1, 0, 1)
+    async def check(fault: Fault) -> None:
+        details = {**fault.to_json(), "times": 2}
+        async with Emulator(speed=50) as emulator, session_on(emulator) as patient:
+            emulator.faults.add(
+                Fault.from_json({**details, "on": "status"}),
+                Fault.from_json({**details, "on": "status_stream"}),
+            )
+            result = await patient.subscribe(LLM, ASK, mode=mode, poll_interval=0.01)
+            assert result.data["output"]
+            assert (emulator.count("submit"), emulator.count("cancel"), len(emulator.jobs)) == (1, 0, 1)
+
+    await at_once(check, UNREADABLE)
 
 
 async def test_unreadable_statuses_are_tolerated_up_to_the_outage_limit_with_one_warning(
@@ -517,7 +518,7 @@ async def test_no_connection_stays_open_after_any_kind_of_end(emulator: Emulator
     emulator.faults.add(
         Fault.reset(on="status", chance=0.2, times=None),
         Fault.truncate(on="status", chance=0.2, times=None),
-        Fault.stall(5, on="status", chance=0.05, times=None),
+        Fault.stall(0.5, on="status", chance=0.05, times=None),
         Fault.reset(on="submit", chance=0.2, times=None, taken=True),
     )
     async with session_on(emulator) as fal:

@@ -25,7 +25,7 @@ from fal_async import (
 )
 from fal_async.emulator import Emulator, Fault
 from fal_async.protocol.json_input import digest_of
-from tests.quick import ASK, LLM, Noted, impatient, quick, session_on
+from tests.quick import ASK, LLM, Noted, at_once, impatient, quick, session_on
 
 CALLS = ["run", "submit", "subscribe"]
 
@@ -59,30 +59,33 @@ BREAKS: list[tuple[str, dict[str, Any]]] = [
 """Faults after which fal may have accepted the request."""
 
 
-@pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize(
     ("kind", "details"),
     BREAKS,
     ids=[" ".join([kind, *(f"{name}={value}" for name, value in how.items())]) for kind, how in BREAKS],
 )
-async def test_a_request_that_fal_may_have_taken_is_not_sent_again(
-    emulator: Emulator, name: str, kind: str, details: dict[str, Any]
+async def test_a_request_that_fal_may_have_taken_is_not_sent_again_by_any_call(
+    no_tasks_left: None, kind: str, details: dict[str, Any]
 ) -> None:
-    fault = Fault(kind=kind, on=on(name), **{"taken": kind in ("stall", "drip"), **details})
-    emulator.faults.add(fault)
     limits = impatient(0.5) if kind == "stall" else None
-    async with session_on(emulator, timeout=limits) as fal:
-        with pytest.raises(SubmissionUncertainError, match="may have accepted the request") as caught:
-            await call(fal, name)
-    error = caught.value
-    assert emulator.count(on(name)) == 1
-    assert len(emulator.jobs) <= 1
-    assert (error.operation, error.endpoint_id, error.retryable) == (on(name), LLM, False)
-    assert error.input_digest == digest_of(json.dumps(ASK).encode())
-    assert error.started_at is not None
-    assert error.ended_at is not None
-    assert error.started_at <= error.ended_at
-    assert isinstance(error.__cause__, TransportError | ServerError)
+
+    async def check(name: str) -> None:
+        fault = Fault(kind=kind, on=on(name), **{"taken": kind in ("stall", "drip"), **details})
+        async with Emulator(speed=50) as emulator, session_on(emulator, timeout=limits) as fal:
+            emulator.faults.add(fault)
+            with pytest.raises(SubmissionUncertainError, match="may have accepted the request") as caught:
+                await call(fal, name)
+        error = caught.value
+        assert emulator.count(on(name)) == 1
+        assert len(emulator.jobs) <= 1
+        assert (error.operation, error.endpoint_id, error.retryable) == (on(name), LLM, False)
+        assert error.input_digest == digest_of(json.dumps(ASK).encode())
+        assert error.started_at is not None
+        assert error.ended_at is not None
+        assert error.started_at <= error.ended_at
+        assert isinstance(error.__cause__, TransportError | ServerError)
+
+    await at_once(check, CALLS)
 
 
 @pytest.mark.parametrize("name", ["submit", "subscribe"])

@@ -23,7 +23,8 @@ KEY = "kid:n0t-a-real-key"
 REFRESH = "refresh-n0t-a-real-token"
 HOOK = "https://my.app/hook?token=h00k-secret"
 REALTIME = "fal-ai/fast-lcm-diffusion"
-
+LIMIT, SILENCE = 0.2, 1.0
+"""Seconds: the limits of a session, and a stall that exceeds them."""
 
 GATEWAY = {"X-Gateway": "g4teway-secret", "Cookie": "session=c00kie-secret"}
 
@@ -92,7 +93,7 @@ MENDED = frozenset({"status_stream", "cdn_token", "upload", "multipart", "part",
 """Operations whose failure the client works around."""
 FAULTS: Mapping[str, Callable[[str], Fault]] = {
     "reset": lambda on: Fault.reset(on=on, times=None),
-    "silence": lambda on: Fault.stall(9, on=on, times=None),
+    "silence": lambda on: Fault.stall(SILENCE, on=on, times=None),
     "cut": lambda on: Fault.truncate(on=on, times=None),
     "no JSON": lambda on: Fault.wrong_json(on=on, times=None),
     "a page": lambda on: Fault.html(200, on=on, times=None),
@@ -120,7 +121,7 @@ async def test_no_secret_is_in_a_frame_of_an_error(no_tasks_left: None, operatio
             emulator.faults.add(FAULTS[fault](operation))
         except ValueError:
             pytest.skip("nothing that this fault could do")
-        async with Session(KEY, hosts=emulator.hosts, retry=ONCE, timeout=impatient(0.5)) as fal:
+        async with Session(KEY, hosts=emulator.hosts, retry=ONCE, timeout=impatient(LIMIT)) as fal:
             text = await fails(fal, WAYS[operation])
         if fault in ("reset", "500"):
             assert text or operation in MENDED
@@ -150,7 +151,7 @@ async def test_no_key_or_header_is_in_a_frame_of_an_error_with_debug_logs(
         except ValueError:
             pytest.skip("nothing that this fault could do")
         async with Session(
-            KEY, hosts=emulator.hosts, retry=ONCE, timeout=impatient(0.5), headers=GATEWAY
+            KEY, hosts=emulator.hosts, retry=ONCE, timeout=impatient(LIMIT), headers=GATEWAY
         ) as fal:
             text = await fails(fal, WAYS[operation])
     for secret in (KEY, *GATEWAY.values()):
@@ -186,7 +187,7 @@ async def test_no_token_of_the_login_is_in_a_frame_of_an_error(
     async with Emulator(speed=50) as emulator:
         emulator.add_login(REFRESH)
         emulator.faults.add(FAULTS[fault]("token"))
-        async with Session(hosts=emulator.hosts, retry=ONCE, timeout=impatient(0.5)) as fal:
+        async with Session(hosts=emulator.hosts, retry=ONCE, timeout=impatient(LIMIT)) as fal:
             text = await fails(fal, WAYS["run"])
     assert text
     assert "n0t-a-real-token" not in text

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
 
 from fal_async import FalError, Hosts, Session
-from tests.quick import quick
+from tests.quick import at_once, quick
 from tests.servers.raw import answer
 from tests.servers.raw_fal import ID, raw_fal
 
@@ -24,20 +25,19 @@ def session(url: str) -> Session:
     return Session("a:b", hosts=Hosts.local(url), retry=quick(max_attempts=2, outage=0.1, result_total=0.1))
 
 
-@pytest.mark.parametrize("mode", ["polling", "streaming"])
-@pytest.mark.parametrize("kind", ["status", "result"])
-@pytest.mark.parametrize("said", PASSING.values(), ids=PASSING)
-async def test_errors_are_not_retryable_by_subscribe_once_fal_has_the_request(
-    kind: str, said: bytes, mode: Any
-) -> None:
-    async with raw_fal(**{kind: lambda _: said}) as server, session(server.url) as fal:
-        with pytest.raises(FalError) as subscribed:
-            await fal.subscribe(APP, {}, mode=mode)
-        with pytest.raises(FalError) as waited:
-            await fal.queue.handle(APP, ID).wait(mode=mode)
-    assert type(subscribed.value) is type(waited.value)
-    assert (subscribed.value.request_id, subscribed.value.retryable) == (ID, False)
-    assert waited.value.retryable
+async def test_errors_are_not_retryable_by_subscribe_once_fal_has_the_request() -> None:
+    async def check(case: tuple[str, str, Any]) -> None:
+        kind, said, mode = case
+        async with raw_fal(**{kind: lambda _: PASSING[said]}) as server, session(server.url) as fal:
+            with pytest.raises(FalError) as subscribed:
+                await fal.subscribe(APP, {}, mode=mode)
+            with pytest.raises(FalError) as waited:
+                await fal.queue.handle(APP, ID).wait(mode=mode)
+        assert type(subscribed.value) is type(waited.value)
+        assert (subscribed.value.request_id, subscribed.value.retryable) == (ID, False)
+        assert waited.value.retryable
+
+    await at_once(check, product(["status", "result"], PASSING, ["polling", "streaming"]))
 
 
 async def test_the_error_of_a_refused_submit_is_retryable() -> None:

@@ -36,13 +36,13 @@ from fal_async import (
     TransportError,
 )
 from fal_async.emulator import Emulator, Fault, JobContext, RealtimeOptions
+from tests.quick import at_once
 
 QUICK = Reconnect(attempts=5, first_delay=0.01, max_delay=0.05)
 ENDLESS = Reconnect(attempts=100, first_delay=0.001, max_delay=0.01)
 
 
-@pytest.fixture(autouse=True)
-def models(emulator: Emulator) -> None:
+def serve_models(emulator: Emulator) -> None:
     @emulator.endpoint("me/echo", runners=20)
     async def echo(input: Any) -> Any:
         return input
@@ -55,6 +55,11 @@ def models(emulator: Emulator) -> None:
     async def count(input: Any) -> AsyncIterator[int]:
         for number in range(input):
             yield number
+
+
+@pytest.fixture(autouse=True)
+def models(emulator: Emulator) -> None:
+    serve_models(emulator)
 
 
 class News:
@@ -488,33 +493,33 @@ async def test_a_failed_handshake_raises_its_own_error(fal: Session, emulator: E
 # Lost connections.
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
+async def test_messages_flow_again_after_a_connection_was_lost_in_any_way(no_tasks_left: None) -> None:
+    async def check(fault: Fault) -> None:
+        news = News()
+        async with Emulator() as emulator, Session(emulator.key, hosts=emulator.hosts) as fal:
+            serve_models(emulator)
+            emulator.faults.add(fault)
+            connect = fal.realtime.connect("me/echo", reconnect=QUICK, keep="all", on_reconnect=news)
+            async with connect as connection:
+                for number in range(3):
+                    assert await connection.request(number) == number
+                await connection.send("doomed")  # with `truncate`, the answer to this message breaks off
+                told = await news.first()
+                assert await within(connection.request("after")) in ("after", "doomed")
+        assert connection.reconnects == 1
+        assert isinstance(told.cause, RealtimeError)
+        assert told.attempts >= 1
+        # "doomed" was either in flight, or unsent and then resent: never both, never neither.
+        assert (list(told.in_flight), told.resent) in ((["doomed"], 0), ([], 1))
+
+    faults = [
         Fault.reset(taken=True, on="realtime", events=3),
         Fault.close(taken=True, on="realtime", events=3),
         Fault.truncate(on="realtime", events=4),
         Fault.ws_close(1012, "restart", on="realtime", events=3),
         Fault.ws_close(1001, on="realtime", events=3),
-    ],
-    ids=["reset", "close", "truncate", "code 1012", "code 1001"],
-)
-async def test_messages_flow_again_after_a_lost_connection(
-    fal: Session, emulator: Emulator, fault: Fault
-) -> None:
-    emulator.faults.add(fault)
-    news = News()
-    async with fal.realtime.connect("me/echo", reconnect=QUICK, keep="all", on_reconnect=news) as connection:
-        for number in range(3):
-            assert await connection.request(number) == number
-        await connection.send("doomed")  # with `truncate`, the answer to this message breaks off
-        told = await news.first()
-        assert await within(connection.request("after")) in ("after", "doomed")
-    assert connection.reconnects == 1
-    assert isinstance(told.cause, RealtimeError)
-    assert told.attempts >= 1
-    # "doomed" was either in flight, or unsent and then resent: never both, never neither.
-    assert (list(told.in_flight), told.resent) in ((["doomed"], 0), ([], 1))
+    ]
+    await at_once(check, faults)
 
 
 async def test_a_connection_is_replaced_after_a_server_restart(fal: Session, emulator: Emulator) -> None:

@@ -329,7 +329,7 @@ async def test_an_upload_returns_its_url_if_its_resume_record_cannot_be_removed(
     fal: Session, emulator: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path, record = some_file(tmp_path, 2 * PART), tmp_path / "record"
-    emulator.faults.add(Fault.stall(2, on="complete"))
+    emulator.faults.add(Fault.stall(0.5, on="complete"))
     upload = asyncio.create_task(fal.storage.upload(path, **SMALL, resume=record))
     await emulator.wait_for("complete")
     record.unlink()

@@ -23,7 +23,7 @@ from fal_async import (
     TransportError,
 )
 from fal_async.emulator import Emulator, Fault, JobContext
-from tests.quick import ASK, GATE, LLM, ONCE, Noted, gate_at, impatient, quick, session_on
+from tests.quick import ASK, GATE, LLM, ONCE, Noted, at_once, gate_at, impatient, quick, session_on
 
 READS = ["status", "result", "cancel"]
 
@@ -58,7 +58,6 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("name", READS)
 @pytest.mark.parametrize(
     ("kind", "details"),
     PASSING,
@@ -67,19 +66,21 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
     ],
 )
 async def test_reads_and_cancels_are_retried_after_temporary_failures(
-    emulator: Emulator, name: str, kind: str, details: dict[str, Any]
+    no_tasks_left: None, kind: str, details: dict[str, Any]
 ) -> None:
-    noted = Noted()
-    async with session_on(emulator, timeout=impatient(0.2), retry=quick(on_retry=noted)) as fal:
-        handle = await done(fal, emulator)
-        # Two faults: aiohttp itself repeats an idempotent request once if a reused connection breaks.
-        emulator.faults.add(Fault(kind=kind, on=name, times=2, **details))
-        answer = await ask(handle, name)
-    assert answer is not None
-    assert emulator.faults.struck == 2
-    assert emulator.count(name) == 3
-    assert {retry.operation for retry in noted.retries} == {name}
-    assert {retry.request_id for retry in noted.retries} == {handle.request_id}
+    async def check(name: str) -> None:
+        options: dict[str, Any] = {"timeout": impatient(0.2), "retry": quick(on_retry=(noted := Noted()))}
+        async with Emulator(speed=50) as emulator, session_on(emulator, **options) as fal:
+            handle = await done(fal, emulator)
+            # Two faults: aiohttp itself repeats an idempotent request once if a reused connection breaks.
+            emulator.faults.add(Fault(kind=kind, on=name, times=2, **details))
+            assert await ask(handle, name) is not None
+        assert emulator.faults.struck == 2
+        assert emulator.count(name) == 3
+        assert {retry.operation for retry in noted.retries} == {name}
+        assert {retry.request_id for retry in noted.retries} == {handle.request_id}
+
+    await at_once(check, READS)
 
 
 @pytest.mark.parametrize("name", READS)
@@ -245,9 +246,16 @@ async def test_a_paid_result_is_fetched_again_with_an_empty_retry_budget(emulato
 # The result, which is retried longest.
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
+async def test_an_available_result_is_fetched_despite_failures_of_any_kind(no_tasks_left: None) -> None:
+    async def check(fault: Fault) -> None:
+        async with Emulator(speed=50) as emulator, session_on(emulator) as fal:
+            emulator.faults.add(fault)
+            result = await fal.subscribe(LLM, ASK)
+        assert result.data["output"]
+        # aiohttp's own repetition on a reused connection is not counted as an attempt.
+        assert 6 < result.attempts["result"] <= emulator.count("result") == 13
+
+    faults = [
         Fault.html(502, on="result", times=12),
         Fault.html(404, on="result", times=12),
         Fault.html(200, on="result", times=12),
@@ -257,16 +265,8 @@ async def test_a_paid_result_is_fetched_again_with_an_empty_retry_budget(emulato
         Fault.wrong_json(on="result", times=12),
         Fault.truncate(on="result", times=12),
         Fault.reset(on="result", times=12),
-    ],
-    ids=["502", "404 page", "200 page", "500", "504", "429", "cut", "truncated", "reset"],
-)
-async def test_an_available_result_is_fetched_despite_failures(emulator: Emulator, fault: Fault) -> None:
-    async with session_on(emulator) as fal:
-        emulator.faults.add(fault)
-        result = await fal.subscribe(LLM, ASK)
-    assert result.data["output"]
-    # aiohttp's own repetition on a reused connection is not counted as an attempt.
-    assert 6 < result.attempts["result"] <= emulator.count("result") == 13
+    ]
+    await at_once(check, faults)
 
 
 async def test_fetching_a_result_raises_after_result_total_seconds(emulator: Emulator) -> None:

@@ -22,7 +22,7 @@ from fal_async import (
     TransportTimeoutError,
 )
 from fal_async.emulator import Emulator, Fault
-from tests.quick import ASK, GATE, LLM, ONCE, gate_at, impatient, quick, session_on
+from tests.quick import ASK, GATE, LLM, ONCE, at_once, gate_at, impatient, quick, session_on
 from tests.servers.loopback import crowded_port
 
 LONG = 30.0
@@ -73,10 +73,6 @@ def test_a_name_server_that_never_answers_times_out() -> None:
         runner.run(ask())
 
 
-OPERATIONS = ["run", "submit", "status", "result", "cancel"]
-
-
-@pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -87,25 +83,30 @@ OPERATIONS = ["run", "submit", "status", "result", "cancel"]
     ],
     ids=["never answers", "answers too late", "stalls in the body", "drips"],
 )
-async def test_a_slow_server_times_out_and_the_error_names_the_limit(
-    emulator: Emulator, name: str, fault: Fault, words: str
+async def test_a_slow_server_times_out_in_each_operation_and_the_error_names_the_limit(
+    no_tasks_left: None, fault: Fault, words: str
 ) -> None:
     first_byte = 5.0 if fault.kind == "drip" else 0.3  # a response that drips is limited by `total`
-    gate_at(emulator)
-    async with session_on(emulator, retry=ONCE) as patient:
-        request_id = (await patient.queue.submit(GATE)).request_id
-        fal = patient.with_options(timeout=Timeouts(connect=1, first_byte=first_byte, total=1.0, run=1.0))
-        handle = fal.queue.handle(GATE, request_id)
-        emulator.faults.add(Fault.from_json({**fault.to_json(), "on": name, "times": None}))
-        calls: dict[str, Any] = {"run": fal.run, "submit": fal.queue.submit}
-        call = calls[name](LLM, ASK) if name in calls else getattr(handle, name)()
-        with pytest.raises((TransportTimeoutError, SubmissionUncertainError)) as caught:
-            await call
-    if name == "run":
-        assert "did not answer within 1 s (Timeouts.run)" in str(caught.value)
-    else:
-        caught.match(words)
-    assert isinstance(caught.value, SubmissionUncertainError) == (name in calls)
+    limits = Timeouts(connect=1, first_byte=first_byte, total=1.0, run=1.0)
+
+    async def check(name: str) -> None:
+        async with Emulator(speed=50) as emulator, session_on(emulator, retry=ONCE) as patient:
+            gate_at(emulator)
+            request_id = (await patient.queue.submit(GATE)).request_id
+            fal = patient.with_options(timeout=limits)
+            handle = fal.queue.handle(GATE, request_id)
+            emulator.faults.add(Fault.from_json({**fault.to_json(), "on": name, "times": None}))
+            calls: dict[str, Any] = {"run": fal.run, "submit": fal.queue.submit}
+            call = calls[name](LLM, ASK) if name in calls else getattr(handle, name)()
+            with pytest.raises((TransportTimeoutError, SubmissionUncertainError)) as caught:
+                await call
+        if name == "run":
+            assert "did not answer within 1 s (Timeouts.run)" in str(caught.value)
+        else:
+            caught.match(words)
+        assert isinstance(caught.value, SubmissionUncertainError) == (name in calls)
+
+    await at_once(check, ["run", "submit", "status", "result", "cancel"])
 
 
 async def test_limits_can_be_passed_for_one_call(emulator: Emulator) -> None:

@@ -16,7 +16,7 @@ from tests.emulator.caller import Caller
 
 _CHANGES = re.compile(
     rb'(upload/gcs/|presigned/|Signature=|identity=|files/b/|"(?:\w*token|uploadId|kid|x)":")[\w.-]+'
-    rb"|()(?:[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-\d\dT[\d:.+]+|127\.0\.0\.1:\d+|\d\.[\de-]+)"
+    rb"|()(?:[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-\d\dT[\d:.+]+|127\.0\.0\.1:\d+|\d+\.[\de-]+)"
 )
 """What differs between two calls: tokens, names and ids; times, ports and seconds."""
 _REFRESH = "refresh"
@@ -48,7 +48,7 @@ def prepare(emulator: Emulator) -> None:
 
     @emulator.endpoint("me/wait", runners=20)
     async def wait(_: Any) -> Any:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.3)
 
     @emulator.endpoint("me/endless", runners=20)
     async def endless(_: Any) -> Any:

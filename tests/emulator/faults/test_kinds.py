@@ -25,7 +25,7 @@ FAULTS = [
     Fault.close(),
     Fault.stall(0.8),
     Fault.stall(0.8, where="body"),  # longer than the model of the status stream runs
-    Fault.drip(0.005),
+    Fault.drip(0.003),
     Fault.truncate(),
     Fault.overtaken(),
     Fault.wrong_json(),
@@ -98,7 +98,7 @@ async def test_the_admin_route_refuses_a_fault_that_cannot_change_its_operation(
 
 
 async def seen_with(fault: Fault | None, operation: str) -> list[Seen]:
-    async with calling(Emulator(builtins=operation == "status")) as caller:
+    async with calling(Emulator(builtins=operation == "status", speed=20)) as caller:
         prepare(caller.emulator)
         if fault is not None:
             # Without limit, since aiohttp repeats a request when its connection breaks.
@@ -106,22 +106,22 @@ async def seen_with(fault: Fault | None, operation: str) -> list[Seen]:
         return await look(caller, operation)
 
 
+async def seen_without_a_fault() -> Mapping[str, list[Seen]]:
+    seen = await asyncio.gather(*(seen_with(None, operation) for operation in OPERATIONS))
+    return dict(zip(OPERATIONS, seen, strict=True))
+
+
 @pytest.fixture(scope="module")
 def plain() -> Mapping[str, list[Seen]]:
     """Return what is seen without a fault."""
-
-    async def look_at_all() -> Mapping[str, list[Seen]]:
-        return {operation: await seen_with(None, operation) for operation in OPERATIONS}
-
-    return asyncio.run(look_at_all())
+    return asyncio.run(seen_without_a_fault())
 
 
 async def test_two_calls_of_an_operation_without_a_fault_look_the_same(
     plain: Mapping[str, list[Seen]],
 ) -> None:
     """Otherwise the next test would find an effect of every fault."""
-    again = await asyncio.gather(*(seen_with(None, operation) for operation in OPERATIONS))
-    assert dict(zip(OPERATIONS, again, strict=True)) == plain
+    assert await seen_without_a_fault() == plain
 
 
 # "overtaken" changes only when the answer comes: tests/emulator/webhooks/test_webhooks.py.
