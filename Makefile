@@ -5,6 +5,7 @@ DEMO := .venv-demo
 TEST := .venv-test
 BENCH := .venv-bench
 WHEEL := .venv-wheel
+RAY := .venv-ray
 LOWEST := .venv-lowest
 BIN := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # Many tests wait for a server more than for a core.
@@ -19,7 +20,7 @@ STALLED = $(TEST)/$(BIN)/python -m pytest -q -n $(WORKERS) -p tests.testbed.stal
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-on test-client test-lowest stall stall-short wheel lint format bench bench-quick soak prove test-real clean
+.PHONY: help demo test test-on test-client test-lowest test-ray stall stall-short wheel lint format bench bench-quick soak prove prove-ray test-real clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +46,11 @@ test-lowest: wheel ## the same from the wheel, on the lowest versions that pypro
 		-c $(LOWEST)/lowest.txt "$$(echo dist/*.whl)[all]"
 	cp -r tests README.md pyproject.toml $(LOWEST)
 	cd $(LOWEST) && $(BIN)/python -m pytest -q -n $(WORKERS) $(CLIENT_ONLY) --ignore=tests/test_citations.py $(PYTEST_ARGS)
+
+# Each program of these tests starts Ray, which takes several seconds: two at a time are enough.
+test-ray: $(RAY)/.made ## the tests that need Ray: FalMapper, its chapter, actors that are killed
+	$(RAY)/$(BIN)/python -m pytest -q -n 2 tests/integrations/ray tests/documents/test_ray_chapter.py \
+		tests/durability/on_ray $(PYTEST_ARGS)
 
 stall: $(TEST)/.made ## the suite with event loops and threads that are late: again with SEED=N, on busy cores with BUSY=2
 	$(STALLED) $(PYTEST_ARGS)
@@ -82,12 +88,15 @@ soak: $(TEST)/.made ## 9,000 calls while everything goes wrong now and then
 prove: $(TEST)/.made ## 20,000 items of a batch, killed ten times while everything goes wrong, under each of three seeds
 	$(TEST)/$(BIN)/python -W error -m tests.durability.prove
 
+prove-ray: $(RAY)/.made ## 5,000 rows of a Ray dataset with faults, on two actors, one of which is killed three times
+	$(RAY)/$(BIN)/python -m tests.durability.prove --ray --items 5000 --kills 3 --seeds 1
+
 # Official clients against the emulator, ours against a real fal.App: needs npm, builds environments of its own.
 test-real: $(TEST)/.made ## clients and servers that we did not write; needs npm
 	FAL_ASYNC_REAL=1 $(TEST)/$(BIN)/python -m pytest -q tests/real
 
 clean: ## remove environments, caches and builds
-	rm -rf $(DEMO) $(BENCH) $(WHEEL) $(LOWEST) .venv-test* demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(DEMO) $(BENCH) $(WHEEL) $(LOWEST) $(RAY) .venv-test* demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(DEMO)/.made: pyproject.toml
 	$(PYTHON) -m venv --clear $(DEMO)
@@ -98,6 +107,12 @@ $(TEST)/.made: pyproject.toml
 	$(PYTHON) -m venv --clear $(TEST)
 	$(TEST)/$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
 	$(TEST)/$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev -e '.[all]'
+	touch $@
+
+$(RAY)/.made: pyproject.toml
+	$(PYTHON) -m venv --clear $(RAY)
+	$(RAY)/$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(RAY)/$(BIN)/python -m pip install --quiet --disable-pip-version-check --group ray -e '.[ray]'
 	touch $@
 
 # An environment of its own: what else is installed would make the rivals' imports dearer than they are.

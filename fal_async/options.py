@@ -264,6 +264,10 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
         *("progress", "on_item", "key", "download", "names", "run"),
         *("retry_failed", "extend", "max_cost", "uncertain", "cancel_on_exit"),
     ),
+    "FalMapper": (
+        *("ledger", "key", "input", "output", "download", "names", "read_files", "concurrency", "on_error"),
+        *("retries", "retry_failed", "timeout", "uncertain", "run", "credentials", "hosts", "timeouts"),
+    ),
     "subscribe": (
         *("input", "path", "logs", "on_enqueue", "on_queue_update", "mode", "poll_interval", "timeout"),
         *("cancel_on_exit", "webhook_url", "output_type", "key", "run", "uncertain"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,9 @@ from fal_async.queue.operations import QueueOperations
 
 if TYPE_CHECKING:
     from fal_async.batch.files.item_files import ItemFiles
+    from fal_async.batch.keyed_items import KeyedItems
     from fal_async.batch.keys.run_guard import RunGuard
-    from fal_async.batch.requests.keyed_requests import Ledgered
+    from fal_async.batch.requests.keyed_requests import KeyedRequests, Ledgered
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -73,6 +75,7 @@ def composed(
     uploads = SharedUploads(lent.operations.files, lent.storage, digests)
     operations = attrs.evolve(lent.operations, files=uploads)
     calls = None if kept is None else kept.calls(operations)
+    maker: RequestMaker
     if kept is None or calls is None:
         maker = _plain(arguments, lent, operations, seen)
     else:
@@ -104,6 +107,27 @@ def composed(
     return scheduler
 
 
+def composed_items(arguments: BatchArguments, lent: Lent, kept: Kept) -> KeyedItems:
+    """Build the maker of items that are requested one by one. The arguments `inputs` and `key` have no effect."""
+    from fal_async.batch.keyed_items import KeyedItems
+
+    digests, tally = ContentDigests(), Tally(None, time.monotonic, lambda: None)
+    uploads = SharedUploads(lent.operations.files, lent.storage, digests)
+    operations = attrs.evolve(lent.operations, files=uploads)
+    calls = kept.calls(operations)
+    return KeyedItems(
+        maker=_keyed(arguments, lent, kept, calls, operations, tally),
+        items=ItemMaker(
+            tally=tally,
+            files=_files(arguments, operations, calls),
+            max_failures=None,
+            renews=arguments.retry_failed,
+        ),
+        digests=digests,
+        tally=tally,
+    )
+
+
 def _plain(
     arguments: BatchArguments, lent: Lent, operations: QueueOperations, seen: SeenKeys
 ) -> RequestMaker:
@@ -126,7 +150,7 @@ def _keyed(
     calls: Ledgered,
     operations: QueueOperations,
     tally: Tally,
-) -> RequestMaker:
+) -> KeyedRequests:
     from fal_async.batch.requests.keyed_requests import KeyedRequests
 
     return KeyedRequests(

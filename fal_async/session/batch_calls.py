@@ -18,9 +18,11 @@ from fal_async.protocol.endpoint import EndpointId
 from fal_async.session.view import View
 
 if TYPE_CHECKING:
+    from fal_async.batch.arguments import BatchArguments
     from fal_async.batch.batch import Batch
     from fal_async.batch.composition import Kept, Lent
     from fal_async.batch.display import Display
+    from fal_async.batch.keyed_items import KeyedItems
     from fal_async.batch.keys.item_keys import KeyOf
     from fal_async.batch.scheduler import ItemCallback
     from fal_async.keyed.recover import Recovered
@@ -229,3 +231,16 @@ class BatchCalls:
             SessionStateError: the session is closed.
         """
         return await self._view.with_ledger("recover").recover(run)
+
+
+def keyed_items(fal: BatchCalls, arguments: BatchArguments, run: str | None) -> KeyedItems:
+    """Return the maker of items that are requested one by one, in the ledger of this session.
+
+    `run` is that of `Session.map`. Raises ConfigurationError if it is invalid, or if the session has no ledger.
+    """
+    from fal_async.batch.composition import composed_items
+
+    kept = fal._kept(arguments.endpoint.full if run is None else run)
+    if kept is None:
+        raise ConfigurationError("ledger=None: expected a path or a URL, because each item has a key")
+    return composed_items(arguments, fal._lent(kept), kept)

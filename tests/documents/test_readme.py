@@ -11,12 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import test_programs, test_recipes
+from tests.documents import test_programs, test_ray_chapter, test_recipes
 from tests.documents.code_blocks import DOCUMENTS, PYTHON, ROOT, Block, emulator_process, environment
 from tests.documents.engines import programs
 
 HERE = ("run: script", "run: snippet")
-ELSEWHERE = [*test_recipes.BLOCKS.values(), *test_programs.BLOCKS.values(), *programs.BLOCKS.values()]
+ELSEWHERE = [
+    *test_recipes.BLOCKS.values(),
+    *test_programs.BLOCKS.values(),
+    *test_ray_chapter.BLOCKS.values(),
+    *programs.BLOCKS.values(),
+]
 """Blocks that another file has a test of."""
 PROGRESS = r"(fal-ai/\S+: \d+ of \d+ done.*\n)+"
 

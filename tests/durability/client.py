@@ -28,7 +28,7 @@ class Plan:
 
     Attributes:
         way: "map"; or "subscribe", with a key for each item; or "one key": `count` callers with the same key, the
-            first of which is cancelled as soon as it has the request id.
+            first of which is cancelled as soon as it has the request id; or "ray": rows of a Ray dataset.
         first: number of the first item.
         count: number of items.
         seconds: how long each item runs on the server.
@@ -37,6 +37,8 @@ class Plan:
         file_limit: maximum size in bytes of the files of this process after its ledger was opened, which imitates a
             full disk; None: no limit.
         give_up: whether to first resolve uncertain items as not accepted by fal; default False.
+        actor_kills: how often the way "ray" kills an actor.
+        restarts: whether Ray starts a killed actor again; default True.
     """
 
     ledger: str
@@ -50,6 +52,8 @@ class Plan:
     kill: Kill | None = None
     file_limit: int | None = None
     give_up: bool = False
+    actor_kills: int = 0
+    restarts: bool = True
 
 
 def plan_of(text: str) -> Plan:
@@ -73,7 +77,8 @@ async def main(plan: Plan) -> None:
         if plan.give_up:
             await fal.recover()
             await decide(ledger)
-        await {"map": by_map, "subscribe": by_subscribe, "one key": by_one_key}[plan.way](fal, plan)
+        if plan.way != "ray":
+            await {"map": by_map, "subscribe": by_subscribe, "one key": by_one_key}[plan.way](fal, plan)
 
 
 async def opened(plan: Plan) -> Ledger:
@@ -140,14 +145,36 @@ async def by_one_key(fal: Session, plan: Plan) -> None:
     await asyncio.gather(*others)
 
 
+def by_ray(plan: Plan) -> None:
+    from tests.testbed.ray_cluster import ray_on_this_machine
+
+    with ray_on_this_machine():
+        from tests.durability.on_ray.rows import mapped
+
+        for row in mapped(plan, retry=POLICY, timeouts=TIMEOUTS):
+            data = None if row["output"] is None else json.loads(row["output"])
+            error = row["error"] and row["error"].partition(":")[0]
+            print_line(row["n"], data, error, row["request_id"])
+
+
 def print_item(
     number: int, data: Any, error: FalError | None, request_id: str | None, from_ledger: bool
 ) -> None:
     """Print the line of one item."""
-    end = {"n": number, "data": data, "request_id": request_id, "from_ledger": from_ledger}
-    sys.stdout.write(json.dumps({**end, "error": None if error is None else type(error).__name__}) + "\n")
+    print_line(number, data, None if error is None else type(error).__name__, request_id, from_ledger)
+
+
+def print_line(
+    number: int, data: Any, error: str | None, request_id: str | None, from_ledger: bool = False
+) -> None:
+    """Print the line of one item, whose error is given by the name of its class."""
+    end = {"n": number, "data": data, "error": error, "request_id": request_id, "from_ledger": from_ledger}
+    sys.stdout.write(json.dumps(end) + "\n")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(plan_of(sys.argv[1])))
+    given = plan_of(sys.argv[1])
+    asyncio.run(main(given))
+    if given.way == "ray":
+        by_ray(given)

@@ -1,5 +1,7 @@
 """`python -m tests.durability.prove [--items N] [--kills N] [--seeds A,B,C]` proves that each item is paid once.
 
+With `--ray`, the items are rows of a Ray dataset, and Ray's actors are killed in place of the program.
+
 A batch with downloads runs against an emulator in a separate process, with random faults. It gets SIGKILL at random
 moments, and is started again with the same command. At the end the server's jobs, the ledger and the files are
 compared. Items that are still uncertain wait until fal's history is up to date, which takes most of the time.
@@ -17,10 +19,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import attrs
+
 from fal_async.emulator import Emulator
 from tests.durability.client import Plan
 from tests.durability.pictures import serve_pictures
-from tests.durability.random_kills import faults_at, prove
+from tests.durability.random_kills import faults_at, prove, prove_on_ray
 
 
 @asynccontextmanager
@@ -66,11 +70,15 @@ async def main(options: argparse.Namespace) -> int:
                 uncertain="resubmit",
                 at_once=options.at_once,
             )
+            on_ray = attrs.evolve(plan, way="ray", download=None, actor_kills=options.kills)
             async with server(folder / "cdn") as url:
                 await faults_at(url, seed)
-                account = await prove(
-                    url, plan, kills=options.kills, dice=random.Random(seed), patience=options.patience
-                )
+                if options.ray:
+                    account = await prove_on_ray(url, on_ray, patience=options.patience)
+                else:
+                    account = await prove(
+                        url, plan, kills=options.kills, dice=random.Random(seed), patience=options.patience
+                    )
             print(f"seed {seed}: {account}; {time.perf_counter() - began:.0f} s", flush=True)
             for line in (*account.stories, *account.wrong[:20]):
                 print(f"  {line}")
@@ -83,6 +91,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--items", type=int, default=20_000, help="default: %(default)s")
     parser.add_argument("--kills", type=int, default=10, help="default: %(default)s")
     parser.add_argument("--seeds", default="1,2,3", help="default: %(default)s")
+    parser.add_argument("--ray", action="store_true", help="map the items on two actors of Ray")
     parser.add_argument("--at-once", type=int, default=40, help="items in flight (default: %(default)s)")
     parser.add_argument(
         "--patience",

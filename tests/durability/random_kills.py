@@ -78,6 +78,20 @@ async def prove(url: str, plan: Plan, *, kills: int, dice: random.Random, patien
     return account
 
 
+async def prove_on_ray(url: str, plan: Plan, *, patience: float | None) -> Account:
+    """Map the items as rows of a Ray dataset, while actors are killed, and compare the account.
+
+    Then they are mapped again without kills, as `prove` runs a batch to its end.
+    """
+    account = Account(items=plan.count, kills=plan.actor_kills, runs=1)
+    ran = await run(url, plan)
+    account.stories.append(f"run 1: {Counter(ran.wrong.values()) or 'all done'}")
+    if ran.status == 0:
+        ran = await _to_the_end(url, attrs.evolve(plan, actor_kills=0), account, patience)
+    await _compare(url, plan, ran, account)
+    return account
+
+
 async def _killed(url: str, plan: Plan, account: Account, after: int, dice: random.Random) -> int:
     """Kill the program shortly after `after` new items have ended. Return how many have ended by then."""
     new = 0
@@ -110,7 +124,8 @@ async def _to_the_end(url: str, plan: Plan, account: Account, patience: float | 
             continue
         await asyncio.sleep(patience)
         # One more request of this ledger, sent after all others. Once the history has it, it is up to date.
-        await run(url, attrs.evolve(plan, first=plan.first + plan.count + account.runs, count=1))
+        last = attrs.evolve(plan, way="map", first=plan.first + plan.count + account.runs, count=1)
+        await run(url, last)
     return ran
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)>=(?P<version>[\w.]+)")
+_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(?:\[\w+\])?>=(?P<version>[\w.]+)")
+"""A constraint has no extras, such as the one of `ray[data]>=2.44.1`."""
 
 
 def lowest_versions(project: Any, own_name: str = "fal-async") -> Iterator[str]:

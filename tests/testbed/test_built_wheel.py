@@ -64,8 +64,8 @@ def project(**extras: list[str]) -> Any:
 
 
 def test_lower_bounds_of_requirements_become_pip_constraints() -> None:
-    given = project(images=["pillow>=10"], all=["fal-async[images]"])
-    assert list(lowest_versions(given)) == ["aiohttp==3.12", "pillow==10"]
+    given = project(images=["pillow>=10"], ray=["ray[data]>=2.44.1"], all=["fal-async[images]"])
+    assert list(lowest_versions(given)) == ["aiohttp==3.12", "pillow==10", "ray==2.44.1"]
 
 
 @pytest.mark.parametrize("requirement", ["pillow", "pillow<11", "pillow>=10,<11"])

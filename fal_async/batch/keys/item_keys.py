@@ -30,6 +30,13 @@ def check_key_of(key: object) -> None:
     check_function("key", key, takes=("input",))
 
 
+def key_of_value(value: object) -> str:
+    """Return a key as a str; an int is converted. Raises ConfigurationError if it is not a valid key."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # ids of database rows are often numbers
+    return check_key(value)
+
+
 class ItemKeys:
     """Sets the keys of items, in the order of the inputs.
 
@@ -68,9 +75,7 @@ class ItemKeys:
 
     def _given(self, input: Any) -> str:
         value = _member(input, self._key) if isinstance(self._key, str) else _called(self._key, input)
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)  # ids of database rows are often numbers
-        return check_key(value)
+        return key_of_value(value)
 
 
 def _member(input: Any, name: str) -> Any:
