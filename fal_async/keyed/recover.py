@@ -78,6 +78,7 @@ class _Recovery:
 
     async def all(self) -> Recovered:
         orphans, uncertain = [], []
+        await self._store.until_owners_known(self._search())
         async for record in self._entries("submitted", "claimed", "uncertain"):
             if record.state == "uncertain":
                 uncertain.append(record)
@@ -95,9 +96,11 @@ class _Recovery:
         return Recovered(**self._counts, error=self._error)
 
     def _entries(self, *states: State) -> AsyncIterator[Record]:
+        return records(self._store, self._search(*states))
+
+    def _search(self, *states: State) -> Search:
         space = self._space
-        search = Search(origin=space.origin, tenant=space.tenant, run=self._run, states=states)
-        return records(self._store, search)
+        return Search(origin=space.origin, tenant=space.tenant, run=self._run, states=states or None)
 
     async def _look_for(self, record: Record) -> None:
         try:

@@ -180,6 +180,13 @@ class Store(Protocol):
         """
         ...
 
+    async def until_owners_known(self, search: Search) -> None:
+        """Wait until it is known of each owner of a matching "submitted" entry whether it still runs.
+
+        A store that knows that at once does not wait.
+        """
+        ...
+
     async def end(self, entry: int, request_id: str, end: End) -> Record:
         """Store the outcome of an attempt, and return the entry after that.
 

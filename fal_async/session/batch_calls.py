@@ -214,6 +214,9 @@ class BatchCalls:
         request history if it is there. Uncertain entries are looked up there as well. `map` does the same first,
         for its own `run`.
 
+        With a ledger in a database, a process is known to be gone when its lock has been free for 10 seconds. If a
+        lock is free, the call first waits for that, 20 seconds at most.
+
         Only entries of this session's queue host and tenant are considered. A failure of one request does not stop
         the others. All outcomes are stored in the ledger, errors included. Cancelling is safe: the session
         continues to follow the requests until it is closed, and the next call continues with the rest.

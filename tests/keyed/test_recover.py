@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import attrs
 import pytest
 
 from fal_async import (
@@ -17,7 +18,11 @@ from fal_async import (
     SubmissionUncertainError,
 )
 from fal_async.emulator import Emulator, Fault, ModelError
-from fal_async.ledger.opening import Where
+from fal_async.ledger.opening import Where, open_store
+from fal_async.protocol.ledger.entry import Place
+from fal_async.protocol.ledger.key_checks import space_of
+from tests.keyed.entries import execute, is_database
+from tests.ledger.samples import new_claim
 from tests.quick import ASK, GATE, LLM, gate_at, session_on
 
 
@@ -39,6 +44,35 @@ async def test_recover_follows_the_requests_of_an_earlier_session_until_they_are
         assert await fal.recover() == Recovered()
         assert (await fal.subscribe(GATE, {"key": "b"}, key="b")).from_ledger
     assert emulator.count("submit") == 3
+
+
+async def leave_killed(emulator: Emulator, runs: Where, key: str) -> None:
+    """Submit a request to the gated endpoint, as a process that is killed afterwards."""
+    async with session_on(emulator) as without_ledger:
+        handle = await without_ledger.queue.submit(GATE, {"key": key})
+        space = space_of(without_ledger.settings.hosts, tenant="", run="")
+    # As the URL differs, it has its own connections.
+    store = await open_store(f"{runs}&pool_size=1" if is_database(runs) else runs)
+    claim = attrs.evolve(new_claim(Place(space=space, key=key)), endpoint_id=GATE)
+    hold = await store.claim(claim)
+    assert hold is not None
+    await store.submitted(hold, handle.request_id, 100.0)
+    store.drop()
+
+
+async def test_recover_waits_until_it_is_known_that_a_killed_process_is_gone(
+    emulator: Emulator, runs: Where
+) -> None:
+    gate = gate_at(emulator)
+    gate.open()
+    await leave_killed(emulator, runs, "a")
+    async with session_on(emulator, ledger=runs) as fal:
+        recovering = asyncio.create_task(fal.recover())
+        while is_database(runs) and not recovering.done():
+            # In place of ten seconds with a free lock.
+            await execute(runs, "UPDATE fal_async.owners SET free_since = free_since - 10")
+            await asyncio.sleep(0.01)
+        assert await recovering == Recovered(done=1)
 
 
 async def test_recover_counts_done_failed_and_cancelled_requests(emulator: Emulator, runs: Where) -> None:

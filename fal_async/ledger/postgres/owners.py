@@ -258,6 +258,17 @@ async def seconds_free(connection: Connection, numbers: Collection[int]) -> Mapp
     }
 
 
+async def in_doubt(connection: Connection, numbers: Collection[int], patience: float) -> float:
+    """Return the seconds until each of these owners either runs, or has had a free lock for `patience` seconds."""
+    await seconds_free(connection, numbers)  # notes the locks that are free
+    seconds: float = await connection.fetchval(
+        "SELECT coalesce(max($2 - (extract(epoch FROM clock_timestamp()) - free_since)), 0)::double precision "
+        f"FROM owners WHERE id = ANY($1) AND free_since IS NOT NULL AND id NOT IN ({_LOCKS})",
+        *(numbers, patience),
+    )
+    return max(seconds, 0.0)
+
+
 async def _note(connection: Connection, numbers: Collection[int]) -> None:
     """Note that these locks are free now, unless they were taken meanwhile."""
     async with connection.transaction():

@@ -22,7 +22,7 @@ from fal_async.ledger.postgres.first_attempts import Accepted, Outcome
 from fal_async.ledger.postgres.lanes import Lane
 from fal_async.ledger.postgres.owners import clear
 from fal_async.ledger.postgres.postgres_address import Address
-from fal_async.ledger.postgres.record_reads import at_places
+from fal_async.ledger.postgres.record_reads import BEFORE_TAKING, at_places
 from fal_async.ledger.postgres.writer import Writer
 from fal_async.ledger.sql import after_submit, claims, delivered
 from fal_async.ledger.sql.statements import Write
@@ -32,6 +32,8 @@ from fal_async.protocol.ledger.entry import End, Place, Record, Space, State, St
 T = TypeVar("T")
 _EVERY = 600.0
 """Seconds between two searches for payloads to delete."""
+_PAUSE = 0.5
+"""Seconds between two looks at owners of which it is not known yet whether they run."""
 _AWAIT = (
     "WITH marked AS (UPDATE entries SET awaited = 1 WHERE id = $1 AND version = $2 AND awaited = 0 RETURNING 1) "
     "SELECT EXISTS (SELECT 1 FROM marked) "
@@ -129,6 +131,15 @@ class PostgresStore:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(seconds):
                         await event.wait()
+
+    async def until_owners_known(self, search: Search) -> None:
+        database, loop = self._checked(), asyncio.get_running_loop()
+        until = loop.time() + 2 * BEFORE_TAKING  # not for ever while one owner after the other dies
+        while loop.time() < until:
+            seconds = await database.run(lambda given: searches.seconds_in_doubt(database, given, search))
+            if not seconds:
+                return
+            await asyncio.sleep(min(seconds, _PAUSE))
 
     # Writes.
 

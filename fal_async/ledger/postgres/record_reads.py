@@ -14,7 +14,7 @@ from fal_async.ledger.postgres.owners import seconds_free
 from fal_async.ledger.sql import rows
 from fal_async.protocol.ledger.entry import Payload, Place, Record, StoredFile
 
-_BEFORE_TAKING = 10.0
+BEFORE_TAKING = 10.0
 """Seconds for which the lock of an owner must be free before another process follows the request of its entry.
 
 Nothing is submitted then, so that the time of a submit is not needed.
@@ -59,7 +59,7 @@ async def records(
 
 def _record(row: tuple[Any, ...], mine: Collection[int], free: Mapping[int, float]) -> Record:
     requests = tuple(rows.request(tuple(one)) for one in json.loads(row[_REQUESTS] or "[]"))
-    patience = _BEFORE_TAKING
+    patience = BEFORE_TAKING
     if row[_STATE] == "claimed" and requests:
         patience = requests[-1].claimed_until - requests[-1].claimed_at
     return rows.record(

@@ -9,7 +9,8 @@ from typing import Any
 
 from fal_async.ledger.postgres.connection_types import Connection
 from fal_async.ledger.postgres.database import Database
-from fal_async.ledger.postgres.record_reads import records, select
+from fal_async.ledger.postgres.owners import in_doubt
+from fal_async.ledger.postgres.record_reads import BEFORE_TAKING, records, select
 from fal_async.ledger.store import Search
 from fal_async.protocol.ledger.entry import UNDER_WAY, Record, Space, State
 
@@ -99,6 +100,21 @@ async def costs(connection: Connection, search: Search) -> tuple[Decimal | None,
     )
     assert row is not None
     return row[0], row[1]
+
+
+async def seconds_in_doubt(database: Database, connection: Connection, search: Search) -> float:
+    """Return the seconds until it is known of all owners of submitted entries whether they run; 0: it is known.
+
+    It is not known of an owner whose lock is free only for a short time: it may have lost its connection.
+    """
+    where, values = _conditions(search, 0, any_state=True)
+    owners = await connection.fetch(
+        f"SELECT DISTINCT e.owner {_TABLES} WHERE {where} AND e.ended_at IS NULL AND e.state = 'submitted' "
+        "AND e.owner IS NOT NULL",
+        *values,
+    )
+    others = [row[0] for row in owners if row[0] not in database.owners.mine]
+    return 0.0 if not others else await in_doubt(connection, others, BEFORE_TAKING)
 
 
 async def drop_payloads(connection: Connection, ended_before: float) -> int:

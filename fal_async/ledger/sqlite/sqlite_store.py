@@ -211,6 +211,9 @@ class SqliteStore:
     async def until_changed(self, entry: int, version: int, seconds: float) -> None:  # noqa: ARG002
         await asyncio.sleep(seconds)
 
+    async def until_owners_known(self, search: Search) -> None:
+        """Do nothing: the lock of an owner is free as soon as its process has ended."""
+
     async def set_files(self, entry: int, files: Collection[StoredFile]) -> None:
         await self._change(entry, lambda _: after_submit.set_files(entry, files))
 

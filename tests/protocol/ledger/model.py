@@ -298,6 +298,9 @@ class ModelStore(Store):
     async def until_changed(self, entry: int, version: int, seconds: float) -> None:
         raise AssertionError("the model must not wait")
 
+    async def until_owners_known(self, search: Search) -> None:
+        """Do nothing: the model knows which owners run."""
+
     async def end(self, entry: int, request_id: str, end: End) -> Record:
         found = self._entry(entry)
         n = _number_of(found, request_id)
