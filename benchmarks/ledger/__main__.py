@@ -1,7 +1,8 @@
-"""`python -m benchmarks.ledger [cpu] [rate] [memory]`: measure keys and batches, and print the tables as Markdown.
+"""`python -m benchmarks.ledger [cpu] [rate] [memory] [postgres]`: measure keys and batches, print Markdown tables.
 
 cpu: CPU per instant item, relative to plain `subscribe`, 40 at a time. rate: keyed calls per second of a client
 that has one core for itself, with the server on another one. memory: the growth from 1,000 to 100,000 items.
+postgres: keyed calls of one, two and four workers on one core that share a ledger on PostgreSQL, on the other one.
 Every measurement is a separate process with its own load server. The ways take turns, and a ratio is the median
 of the ratios within each round. The ledgers are in --folder, which should be on a real disk, as the seconds
 depend on it.
@@ -10,11 +11,13 @@ depend on it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from statistics import median
 from typing import Any
@@ -23,6 +26,7 @@ import attrs
 
 from benchmarks.harness import processes
 from benchmarks.ledger.worker import WAYS, Job
+from tests.testbed.postgres import cluster
 
 BASE = "subscribe"
 LIMIT = 1800.0
@@ -96,6 +100,60 @@ def rate(folder: str, rounds: int, total: int) -> str:
     return "\n".join([*lines, f"\n{rounds} rounds of {total:,} calls, 100 at a time."])
 
 
+def postgres(folder: str, rounds: int, total: int) -> str:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise SystemExit("postgres: needs at least two cores, one for the workers and one for the servers")
+
+    def one(way: str) -> dict[str, Any]:
+        name, _, workers = way.rpartition(" x ")
+        kind, _, place = name.partition(", on ")
+        return _shared(
+            Job(way=kind, total=total, at_once=40, folder=folder, core=cores[0]),
+            place,
+            int(workers),
+            cores[1],
+        )
+
+    ways = ["subscribe x 1", "subscribe, key, on a file x 1"]
+    ways += [f"subscribe, key, on postgres x {workers}" for workers in (1, 2, 4)]
+    taken = take(ways, rounds, one)
+    lines = [
+        "| | calls per second, all workers | calls per CPU second of a worker | relative to one worker |"
+    ]
+    lines.append("|---|---|---|---|")
+    alone = [total / figures["cpu"] for figures in taken["subscribe, key, on postgres x 1"]]
+    for way, figures in taken.items():
+        each = [figure["calls"] / figure["cpu"] for figure in figures]
+        whole = median(figure["calls"] / figure["wall"] for figure in figures)
+        ratio = median(mine / base for mine, base in zip(each, alone, strict=True))
+        lines.append(f"| {way} | {whole:,.0f} | {median(each):,.0f} | {ratio:.2f} |")
+    return "\n".join([*lines, f"\n{rounds} rounds of {total:,} calls of each worker, 40 at a time."])
+
+
+def _shared(job: Job, place: str, workers: int, server_core: int) -> dict[str, Any]:
+    """Run several workers at the same time, on one ledger if it is a database."""
+    with _on_core(server_core), contextlib.ExitStack() as stack:
+        database = stack.enter_context(cluster(durable=True)).new_database() if place == "postgres" else None
+        url = stack.enter_context(processes.server())
+        jobs = [attrs.evolve(job, database=database, first=10**6 * (n + 1)) for n in range(workers)]
+
+        def run(job: Job) -> dict[str, Any]:
+            command = ("-m", "benchmarks.ledger.worker", url, json.dumps(attrs.asdict(job)))
+            figures: dict[str, Any] = processes.run_script(*command, limit=LIMIT)[2]
+            return figures
+
+        with ThreadPoolExecutor(workers) as threads:
+            figures = list(threads.map(run, jobs))
+    if any(figure["done"] != job.total for figure in figures):
+        raise RuntimeError(f"{job.way}: some calls failed: {figures}")
+    return {
+        "calls": job.total * workers,
+        "wall": max(figure["wall"] for figure in figures),
+        "cpu": sum(figure["cpu"] for figure in figures),
+    }
+
+
 def memory(folder: str, few: int, many: int) -> str:
     lines = [f"| | {few:,} items, MiB | {many:,} items, MiB | growth |", "|---|---|---|---|"]
     for way in (BASE, "map", "map, ledger", "map, ledger, again"):
@@ -111,7 +169,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.ledger", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", default=["cpu", "rate", "memory"], help="cpu, rate, memory")
+    parser.add_argument(
+        "parts", nargs="*", default=["cpu", "rate", "memory", "postgres"], help="cpu, rate, memory, postgres"
+    )
     parser.add_argument("--quick", action="store_true", help="a twentieth of the items, one round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", help="folder for the ledgers (default: a temporary one)")
@@ -124,6 +184,8 @@ def main() -> None:
             print(f"\n{cpu(folder, rounds, 4000 // share)}", flush=True)
         if "rate" in options.parts:
             print(f"\n{rate(folder, rounds, 10_000 // share)}", flush=True)
+        if "postgres" in options.parts:
+            print(f"\n{postgres(folder, rounds, 4000 // share)}", flush=True)
         if "memory" in options.parts:
             print(f"\n{memory(folder, 1000 // share, 100_000 // share)}", flush=True)
 

@@ -38,6 +38,8 @@ class Job:
         at_once: number of concurrent calls.
         folder: folder of the ledger; each process has its own file in it.
         core: the only core that this process may use; None: any core.
+        database: the URL of the ledger, which several processes share; None: it is a file.
+        first: the number of the first call, from which the keys are made.
     """
 
     way: str
@@ -45,6 +47,8 @@ class Job:
     at_once: int
     folder: str
     core: int | None = None
+    database: str | None = None
+    first: int = 0
 
 
 def inputs(start: int, count: int) -> Iterator[dict[str, Any]]:
@@ -107,14 +111,16 @@ WAYS = {
 async def measure(url: str, job: Job) -> dict[str, Any]:
     way, memory = WAYS[job.way], PeakMemory()
     path = Path(job.folder) / f"{os.getpid()}.db"
-    ledger = path if way.ledger else None
+    ledger = (job.database or path) if way.ledger else None
     async with fal_async.Session(KEY, hosts=Hosts.local(url), ledger=ledger) as fal:
-        await way.calls(fal, -WARM_UP, attrs.evolve(job, total=WARM_UP, at_once=min(WARM_UP, job.at_once)))
+        await way.calls(
+            fal, job.first - WARM_UP, attrs.evolve(job, total=WARM_UP, at_once=min(WARM_UP, job.at_once))
+        )
         if way.again:
-            await way.calls(fal, 0, job)
+            await way.calls(fal, job.first, job)
         gc.collect()
         before, cpu, started = memory.reset(), cpu_seconds(), time.monotonic()
-        done = await way.calls(fal, 0, job)
+        done = await way.calls(fal, job.first, job)
         figures = {
             "wall": time.monotonic() - started,
             "cpu": cpu_seconds() - cpu,

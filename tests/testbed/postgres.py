@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -33,9 +33,6 @@ _UNPRIVILEGED = "nobody"
 """The user that runs the server if the tests run as root, for whom PostgreSQL refuses to start."""
 _SETTINGS = (
     "listen_addresses=",
-    # What is committed survives a killed server, but not a machine without power.
-    "fsync=off",
-    "full_page_writes=off",
     "wal_level=minimal",
     "max_wal_senders=0",
     "shared_buffers=16MB",
@@ -43,6 +40,9 @@ _SETTINGS = (
     "jit=off",
     "timezone=UTC",
 )
+_NOT_DURABLE = ("fsync=off", "full_page_writes=off")
+"""What is committed survives a killed server, but not a machine without power."""
+_DISK = Path("/tmp")
 _MEMORY, _ROOM = Path("/dev/shm"), 2 * 1024**3
 """A file system in memory, and the bytes that must be free there."""
 _NOT_COPIED = shutil.ignore_patterns("include", "pgxs", "*.a", "doc", "man")
@@ -153,13 +153,16 @@ def name_in(url: str) -> str:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """Yield a new server that runs. At the end it is stopped, and its files are removed."""
-    folder = Path(tempfile.mkdtemp(prefix="fal-async-pg-", dir=_home()))
+def cluster(*, durable: bool = False) -> Iterator[Cluster]:
+    """Yield a new server that runs. At the end it is stopped, and its files are removed.
+
+    `durable`: whether it writes to a disk, as a server does in use; the default, False, is much faster.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="fal-async-pg-", dir=_DISK if durable else _home()))
     user = _UNPRIVILEGED if os.geteuid() == 0 else None
     programs = _programs(folder, user)
     with subprocess.Popen(
-        ["sh", "-c", _KEEPER, "sh", folder, *_server(programs, folder)],
+        ["sh", "-c", _KEEPER, "sh", folder, *_server(programs, folder, () if durable else _NOT_DURABLE)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -182,7 +185,7 @@ def _home() -> Path:
         state = os.statvfs(_MEMORY)
         if state.f_bavail * state.f_frsize >= _ROOM and not state.f_flag & os.ST_NOEXEC:
             return _MEMORY
-    return Path("/tmp")
+    return _DISK
 
 
 def _programs(folder: Path, user: str | None) -> Path:
@@ -201,8 +204,8 @@ def _programs(folder: Path, user: str | None) -> Path:
     return installed / "bin"
 
 
-def _server(programs: Path, folder: Path) -> list[str | Path]:
-    settings = [word for setting in _SETTINGS for word in ("-c", setting)]
+def _server(programs: Path, folder: Path, more: Sequence[str]) -> list[str | Path]:
+    settings = [word for setting in (*_SETTINGS, *more) for word in ("-c", setting)]
     return [programs / "postgres", "-D", folder / "data", "-k", folder, *settings]
 
 

@@ -16,6 +16,11 @@ MIN_VERSION = 1
 SCHEMA = "fal_async"
 _MIGRATING = 0x66616C32
 """An advisory lock, so that only one process makes the tables."""
+_EXISTS = (
+    "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+    f"WHERE n.nspname = '{SCHEMA}' AND c.relname = 'meta')"
+)
+"""Reads the catalog, because `to_regclass` does not see tables that another connection has made a moment ago."""
 
 _HAS_SCHEMA = f"SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = '{SCHEMA}')"
 """CREATE SCHEMA IF NOT EXISTS is refused without the right to make schemas, even if the schema exists."""
@@ -101,7 +106,7 @@ async def found_version(connection: Connection, name: str) -> int | None:
 
     Raises ConfigurationError if they need a newer version of the package.
     """
-    if not await connection.fetchval("SELECT to_regclass('fal_async.meta') IS NOT NULL"):
+    if not await connection.fetchval(_EXISTS):
         return None
     found = await connection.fetchrow("SELECT version, min_version FROM fal_async.meta")
     if found is None or found["min_version"] > VERSION:
