@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -59,11 +60,11 @@ def is_database(runs: Where) -> bool:
     return isinstance(runs, str) and runs.startswith("postgresql:")
 
 
-async def execute(database: Where, sql: str) -> None:
-    """Run a statement on a database, beside the connections of the ledger."""
+async def execute(database: Where, sql: str) -> Any:
+    """Run a statement on a database, beside the connections of the ledger; return its first value."""
     connection = await asyncpg.connect(str(database))
     try:
-        await connection.execute(sql)
+        return await connection.fetchval(sql)
     finally:
         await connection.close()
 

@@ -48,13 +48,15 @@ class Database:
         spaces: the numbers of namespaces and of their origins that are known to be stored.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, patience: float = PATIENCE) -> None:
+        """`patience`: seconds for which an operation is repeated while the server can't be reached."""
+        self._patience = patience
         self.address: Address = address
         self.users: int = 0
         self.owners: Owners = Owners(self._connect_directly, address.name)
         self.spaces: dict[Space, tuple[int, int]] = {}
         self._pool: asyncpg.Pool | None = None
-        self._opening = asyncio.Lock()
+        self._opening, self._closing = asyncio.Lock(), asyncio.Event()
         self._process = os.getpid()
         self._loop = asyncio.get_running_loop()
 
@@ -101,8 +103,8 @@ class Database:
     async def _check_direct(self, connection: Connection) -> None:
         if await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid():
             raise ConfigurationError(
-                f"ledger {self.address.name}: add ?direct=postgresql://..., the URL of the server itself, as a "
-                "pooler such as PgBouncer is in between and can't keep locks"
+                f"ledger {self.address.name}: set the option direct= of its URL to the URL of the server itself: a "
+                "pooler such as PgBouncer is in between, which can't keep locks"
             )
 
     async def _connect_directly(self) -> asyncpg.Connection:
@@ -129,7 +131,7 @@ class Database:
 
         Raises LedgerError, ConfigurationError, or a FalError of `work`.
         """
-        until, pause = self._loop.time() + PATIENCE, _FIRST_PAUSE
+        until, pause = self._loop.time() + self._patience, _FIRST_PAUSE
         while True:
             try:
                 return await self._once(work, whole)
@@ -137,7 +139,9 @@ class Database:
                 self.spaces.clear()  # one of them may have been rolled back
                 if not is_passing(error) or self._loop.time() >= until:
                     raise ledger_error(error, self.address.name) from error
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._closing.wait()
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _once(self, work: Callable[[Connection], Awaitable[T]], whole: bool) -> T:
@@ -179,8 +183,9 @@ class Database:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self.owners.aclose()
         pool, self._pool = self._pool, None
+        self._closing.set()
+        await self.owners.aclose()
         if pool is not None:
             try:
                 async with asyncio.timeout(_TO_CONNECT):
@@ -207,8 +212,9 @@ class Database:
             await self.owners.leave(number)
 
     def _terminate(self) -> None:
-        self.owners.terminate()
         pool, self._pool = self._pool, None
+        self._closing.set()
+        self.owners.terminate()
         if pool is not None:
             pool.terminate()
 

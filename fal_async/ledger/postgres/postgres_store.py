@@ -256,6 +256,7 @@ class PostgresStore:
         await self._writer.finish()
         if left_by_last(self._database):
             await self._database.aclose()
+            await self._writer.ended()  # at once, as no operation is repeated any more
 
     def __del__(self) -> None:
         if self._is_open and os.getpid() == self._process:

@@ -61,12 +61,16 @@ class Writer:
         database, me = self._database, self.number or 0
         return await database.run(written(database, lambda: write(me), entry), whole=True)
 
+    async def ended(self) -> None:
+        """Wait for all writes."""
+        while self._tasks:  # one may start another, such as the withdrawal of a claim
+            await asyncio.wait(self._tasks)
+
     async def finish(self) -> None:
         """Wait for all writes, for a limited time; then release all entries of the owner. It has resigned then."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WRITES):
-                while self._tasks:  # one may start another, such as the withdrawal of a claim
-                    await asyncio.wait(self._tasks)
+                await self.ended()
         number, self.number = self.number, None
         if number is not None:
             # If it fails, the server releases the lock when the connection is closed.
