@@ -85,8 +85,9 @@ bench-quick: $(BENCH)/.made ## the same in two minutes, less exact
 soak: $(TEST)/.made ## 9,000 calls while everything goes wrong now and then
 	$(TEST)/$(BIN)/python -W error -m tests.guarantees.soak
 
-prove: $(TEST)/.made ## 20,000 items of a batch, killed ten times while everything goes wrong, under each of three seeds
+prove: $(TEST)/.made ## 20,000 items of a batch, killed ten times while everything goes wrong, under each of three seeds; then four processes on PostgreSQL
 	$(TEST)/$(BIN)/python -W error -m tests.durability.prove
+	$(TEST)/$(BIN)/python -W error -m tests.durability.prove --workers 4 --items 5000 --kills 2
 
 prove-ray: $(RAY)/.made ## 5,000 rows of a Ray dataset with faults, on two actors, one of which is killed three times
 	$(RAY)/$(BIN)/python -m tests.durability.prove --ray --items 5000 --kills 3 --seeds 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import resource
 import sys
 from typing import Any
@@ -36,6 +37,7 @@ class Plan:
         kill: the point at which the program kills itself; None: it does not.
         file_limit: maximum size in bytes of the files of this process after its ledger was opened, which imitates a
             full disk; None: no limit.
+        shuffle: seed of the order of the items with "subscribe"; None: by number.
         give_up: whether to first resolve uncertain items as not accepted by fal; default False.
         actor_kills: how often the way "ray" kills an actor.
         restarts: whether Ray starts a killed actor again; default True.
@@ -51,6 +53,7 @@ class Plan:
     uncertain: Any = "lookup"
     kill: Kill | None = None
     file_limit: int | None = None
+    shuffle: int | None = None
     give_up: bool = False
     actor_kills: int = 0
     restarts: bool = True
@@ -127,7 +130,10 @@ async def by_subscribe(fal: Session, plan: Plan) -> None:
             else:
                 print_item(number, result.data, None, result.request_id, result.from_ledger)
 
-    await asyncio.gather(*(one(number) for number in range(plan.first, plan.first + plan.count)))
+    numbers = list(range(plan.first, plan.first + plan.count))
+    if plan.shuffle is not None:
+        random.Random(plan.shuffle).shuffle(numbers)
+    await asyncio.gather(*map(one, numbers))
 
 
 async def by_one_key(fal: Session, plan: Plan) -> None:

@@ -1,10 +1,12 @@
-"""`python -m tests.durability.prove [--items N] [--kills N] [--seeds A,B,C]` proves that each item is paid once.
+"""`python -m tests.durability.prove [--items N] [--kills N] [--seeds A,B,C] [--workers N]`: each item is paid once.
 
 With `--ray`, the items are rows of a Ray dataset, and Ray's actors are killed in place of the program.
 
 A batch with downloads runs against an emulator in a separate process, with random faults. It gets SIGKILL at random
 moments, and is started again with the same command. At the end the server's jobs, the ledger and the files are
 compared. Items that are still uncertain wait until fal's history is up to date, which takes most of the time.
+
+With `--workers`, that many processes make all calls on one ledger in PostgreSQL, which is restarted once.
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-
-import attrs
+from typing import Any
 
 from fal_async.emulator import Emulator
 from tests.durability.client import Plan
+from tests.durability.fleet import Fleet
 from tests.durability.pictures import serve_pictures
-from tests.durability.random_kills import faults_at, prove, prove_on_ray
+from tests.durability.random_kills import Account, faults_at, prove, prove_on_ray
+from tests.testbed.postgres import cluster
 
 
 @asynccontextmanager
@@ -62,23 +65,13 @@ async def main(options: argparse.Namespace) -> int:
     failed = 0
     for seed in map(int, options.seeds.split(",")):
         with tempfile.TemporaryDirectory(prefix="fal-prove-", dir=options.folder) as name:
-            folder, began = Path(name), time.perf_counter()
-            plan = Plan(
-                ledger=str(folder / "runs.db"),
-                download=str(folder / "out"),
-                count=options.items,
-                uncertain="resubmit",
-                at_once=options.at_once,
+            began, way = (
+                time.perf_counter(),
+                _fleet if options.workers else _on_ray if options.ray else _batch,
             )
-            on_ray = attrs.evolve(plan, way="ray", download=None, actor_kills=options.kills)
-            async with server(folder / "cdn") as url:
+            async with server(Path(name) / "cdn") as url:
                 await faults_at(url, seed)
-                if options.ray:
-                    account = await prove_on_ray(url, on_ray, patience=options.patience)
-                else:
-                    account = await prove(
-                        url, plan, kills=options.kills, dice=random.Random(seed), patience=options.patience
-                    )
+                account = await way(options, url, Path(name), seed)
             print(f"seed {seed}: {account}; {time.perf_counter() - began:.0f} s", flush=True)
             for line in (*account.stories, *account.wrong[:20]):
                 print(f"  {line}")
@@ -86,10 +79,40 @@ async def main(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _plan(options: argparse.Namespace, ledger: str, **other: Any) -> Plan:
+    return Plan(ledger=ledger, count=options.items, uncertain="resubmit", at_once=options.at_once, **other)
+
+
+async def _batch(options: argparse.Namespace, url: str, folder: Path, seed: int) -> Account:
+    plan = _plan(options, str(folder / "runs.db"), download=str(folder / "out"))
+    return await prove(url, plan, kills=options.kills, dice=random.Random(seed), patience=options.patience)
+
+
+async def _on_ray(options: argparse.Namespace, url: str, _: Path, __: int) -> Account:
+    with cluster(durable=True) as database:
+        plan = _plan(options, database.new_database(), way="ray", actor_kills=options.kills)
+        return await prove_on_ray(url, plan, patience=options.patience)
+
+
+async def _fleet(options: argparse.Namespace, url: str, _: Path, seed: int) -> Account:
+    with cluster(durable=True) as database:
+        plan = _plan(options, database.new_database(), way="subscribe")
+        fleet = Fleet(
+            url=url,
+            plan=plan,
+            server=database,
+            dice=random.Random(seed),
+            workers=options.workers,
+            kills=options.kills,
+        )
+        return await fleet.prove(options.patience)
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.durability.prove", description=__doc__)
     parser.add_argument("--items", type=int, default=20_000, help="default: %(default)s")
     parser.add_argument("--kills", type=int, default=10, help="default: %(default)s")
+    parser.add_argument("--workers", type=int, default=0, help="processes on one PostgreSQL ledger")
     parser.add_argument("--seeds", default="1,2,3", help="default: %(default)s")
     parser.add_argument("--ray", action="store_true", help="map the items on two actors of Ray")
     parser.add_argument("--at-once", type=int, default=40, help="items in flight (default: %(default)s)")

@@ -73,8 +73,8 @@ async def prove(url: str, plan: Plan, *, kills: int, dice: random.Random, patien
     while account.kills < kills and left > 0:
         account.runs += 1
         left -= await _killed(url, plan, account, dice.randrange(1, 2 + 2 * left // (kills + 1)), dice)
-    ran = await _to_the_end(url, plan, account, patience)
-    await _compare(url, plan, ran, account)
+    ran = await to_the_end(url, plan, account, patience)
+    await compare(url, plan, ran, account)
     return account
 
 
@@ -87,8 +87,8 @@ async def prove_on_ray(url: str, plan: Plan, *, patience: float | None) -> Accou
     ran = await run(url, plan)
     account.stories.append(f"run 1: {Counter(ran.wrong.values()) or 'all done'}")
     if ran.status == 0:
-        ran = await _to_the_end(url, attrs.evolve(plan, actor_kills=0), account, patience)
-    await _compare(url, plan, ran, account)
+        ran = await to_the_end(url, attrs.evolve(plan, actor_kills=0), account, patience)
+    await compare(url, plan, ran, account)
     return account
 
 
@@ -112,7 +112,8 @@ async def _killed(url: str, plan: Plan, account: Account, after: int, dice: rand
         return plan.count  # nothing was left to do
 
 
-async def _to_the_end(url: str, plan: Plan, account: Account, patience: float | None) -> Ran:
+async def to_the_end(url: str, plan: Plan, account: Account, patience: float | None) -> Ran:
+    """Run the batch without kills until no item is uncertain; see `prove`."""
     for _ in range(ROUNDS):
         account.runs += 1
         ran = await run(url, plan)
@@ -129,7 +130,8 @@ async def _to_the_end(url: str, plan: Plan, account: Account, patience: float | 
     return ran
 
 
-async def _compare(url: str, plan: Plan, ran: Ran, account: Account) -> None:
+async def compare(url: str, plan: Plan, ran: Ran, account: Account) -> None:
+    """Compare the last run with the ledger and with the jobs on the server."""
     if ran.status != 0:
         account.wrong.append(f"the last run ended with {ran.status}: {ran.errors}")
     async with await Ledger.open(plan.ledger) as ledger:

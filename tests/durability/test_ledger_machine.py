@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.durability.postgres_shelf import PostgresShelf
-from tests.durability.sqlite_shelf import SqliteShelf
+from tests.ledger.postgres_shelf import PostgresShelf
+from tests.ledger.sqlite_shelf import SqliteShelf
 from tests.protocol.ledger.machine import LedgerMachine
 from tests.protocol.ledger.model import Shelf
 

@@ -210,7 +210,7 @@ async def test_a_program_interrupted_twice_stores_its_claim_as_uncertain(
     process.send_signal(signal.SIGINT)
     _, said = await process.communicate()
     assert b"KeyboardInterrupt" in said
-    record = await entry_of(fal, runs)
+    record = await entry_of_dead(fal, runs)
     assert record is not None
     assert (record.state, len(emulator.jobs)) == ("uncertain", 1)
 

@@ -74,7 +74,6 @@ async def test_many_processes_that_open_an_empty_database_at_once_make_its_table
     [
         ("postgresql://postgres:secret@/nothing?host={host}", "the database does not exist"),
         ("postgresql://nobody_known:secret@/postgres?host={host}", "the server refuses this user"),
-        ("postgresql://u:secret@127.0.0.1:1/runs", "can't reach the server"),
         ("postgresql://u:secret@host.invalid/runs", "can't reach the server"),
     ],
 )
@@ -84,6 +83,17 @@ async def test_a_database_that_cannot_be_opened_is_named_without_its_password(
     with pytest.raises((ConfigurationError, LedgerError), match=says) as refused:
         await Ledger.open(url.format(host=postgres.folder))
     assert "secret" not in repr(refused.value)
+
+
+async def test_a_ledger_can_be_opened_while_its_server_starts(emulator: Emulator) -> None:
+    with cluster() as server:
+        url = server.new_database()
+        server.stop()
+        with pytest.raises(LedgerError, match="can't reach the server"):
+            await other_process(url, patience=0.1)
+        opening = asyncio.create_task(Ledger.open(url))
+        await asyncio.to_thread(server.start)
+        await (await opening).aclose()
 
 
 async def test_the_password_of_a_database_is_in_no_text_of_a_session_or_ledger(relayed: Relay) -> None:
@@ -136,7 +146,7 @@ async def test_more_processes_than_the_server_has_connections_wait_for_one(datab
     second = await other_process(url, patience=0.2)
     await claimed(second, "second")
     with pytest.raises(LedgerError, match="no free connection"):
-        await other_process(url)
+        await other_process(url, patience=0.2)
     await store.aclose()
     third = await other_process(url)
     await claimed(third, "third")

@@ -24,9 +24,9 @@ from hypothesis.stateful import (
 from fal_async import LedgerError
 from fal_async.ledger.store import Delivered, Hold, Search, Store
 from fal_async.protocol.ledger.entry import End, Record, StoredFile
-from tests.durability.postgres_shelf import PostgresShelf
-from tests.durability.sqlite_shelf import SqliteShelf
+from tests.ledger.postgres_shelf import PostgresShelf
 from tests.ledger.samples import ORIGIN, json_payload, new_claim, place
+from tests.ledger.sqlite_shelf import SqliteShelf
 from tests.protocol.ledger.model import Memory, Shelf
 
 KEYS = st.sampled_from(["a", "b"])

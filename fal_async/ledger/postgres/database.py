@@ -63,22 +63,22 @@ class Database:
     async def open(self) -> None:
         """Connect, and make the tables of a new ledger. It does nothing if it is open.
 
-        Raises ConfigurationError if the address or the database can't be used, LedgerError if it can't be reached.
+        It is tried again while the server can't be reached, as in `run`, because it may be starting. Raises
+        ConfigurationError if the address or the database can't be used, LedgerError if it can't be reached.
         """
         async with self._opening:
-            if self._pool is not None:
-                return
-            try:
-                pool = await self._new_pool()
-                try:
-                    async with pool.acquire() as connection:
-                        await self._work(connection, lambda given: prepare(given, self.address.name))
-                except BaseException:
-                    pool.terminate()
-                    raise
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
-                raise ledger_error(error, self.address.name) from error
-            self._pool = pool
+            if self._pool is None:
+                self._pool = await self._repeated(self._opened)
+
+    async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
+        pool = await self._new_pool()
+        try:
+            async with pool.acquire() as connection:
+                await self._work(connection, lambda given: prepare(given, self.address.name))
+        except BaseException:
+            pool.terminate()
+            raise
+        return pool
 
     def _new_pool(self) -> asyncpg.Pool:
         is_pooled = self.address.direct is not None
@@ -131,10 +131,13 @@ class Database:
 
         Raises LedgerError, ConfigurationError, or a FalError of `work`.
         """
+        return await self._repeated(lambda: self._once(work, whole))
+
+    async def _repeated(self, attempt: Callable[[], Awaitable[T]]) -> T:
         until, pause = self._loop.time() + self._patience, _FIRST_PAUSE
         while True:
             try:
-                return await self._once(work, whole)
+                return await attempt()
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
                 self.spaces.clear()  # one of them may have been rolled back
                 if not is_passing(error) or self._loop.time() >= until:

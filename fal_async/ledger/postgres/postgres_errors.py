@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import socket
 
 import asyncpg
 
@@ -20,6 +21,7 @@ _PASSING = (
     OSError,  # TimeoutError is one, too
 )
 """Errors after which the same operation may succeed, on another connection."""
+_LASTING = (asyncpg.UnsupportedClientFeatureError, asyncpg.ClientConfigurationError, socket.gaierror)
 _SETTINGS: tuple[tuple[type[Exception], str], ...] = (
     (asyncpg.InvalidPasswordError, "the password is wrong"),
     (asyncpg.InvalidAuthorizationSpecificationError, "the server refuses this user"),
@@ -42,7 +44,7 @@ _SAYINGS: tuple[tuple[type[Exception], str], ...] = (
 
 def is_passing(error: Exception) -> bool:
     """Return whether the same operation may succeed if it is repeated."""
-    return isinstance(error, _PASSING) and not isinstance(error, asyncpg.UnsupportedClientFeatureError)
+    return isinstance(error, _PASSING) and not isinstance(error, _LASTING)
 
 
 def ledger_error(error: Exception, name: str) -> FalError:
