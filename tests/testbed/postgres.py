@@ -36,6 +36,7 @@ _SETTINGS = (
     "wal_level=minimal",
     "max_wal_senders=0",
     "shared_buffers=16MB",
+    "dynamic_shared_memory_type=mmap",  # in files of the folder, which are removed with it
     "autovacuum=off",
     "jit=off",
     "timezone=UTC",
