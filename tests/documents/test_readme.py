@@ -28,7 +28,7 @@ PROGRESS = r"(fal-ai/\S+: \d+ of \d+ done.*\n)+"
 
 @pytest.fixture(scope="module")
 def emulator_url() -> Iterator[str]:
-    with emulator_process("--speed", "20") as url:
+    with emulator_process("--speed", "100") as url:
         yield url
 
 

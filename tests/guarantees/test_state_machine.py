@@ -48,8 +48,8 @@ MAKERS: list[Callable[[str, bool], Fault]] = [
     lambda on, _: Fault.foreign_urls("https://elsewhere.example", on="submit" if on == "cancel" else on),
 ]
 ON = st.sampled_from(["any", "run", "submit", "status", "status_stream", "result", "cancel"])
-SECONDS = st.sampled_from([0.0, 0.01, 0.5])
-"""Seconds that a job takes."""
+SECONDS = st.sampled_from([0.0, 0.01, 0.25])
+"""Seconds that a job takes; the longest is longer than any `timeout=` below."""
 PICK = st.integers(0, 10**6)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hashlib
@@ -128,7 +129,10 @@ async def test_a_paid_request_whose_response_headers_are_too_large_is_uncertain(
 
 @TAKEN
 async def test_a_websocket_handshake_with_large_headers_succeeds(headers: dict[str, str]) -> None:
+    writers: list[asyncio.StreamWriter] = []
+
     def shake(asked: Asked) -> bytes:
+        writers.append(asked.writer)
         key = re.search(r"(?i)sec-websocket-key: (\S+)", asked.head)
         assert key is not None
         digest = hashlib.sha1(f"{key[1]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()
@@ -142,3 +146,4 @@ async def test_a_websocket_handshake_with_large_headers_succeeds(headers: dict[s
         fal.websocket(APP) as calls,
     ):
         assert calls.endpoint_id == APP
+        writers[0].close()  # it would not respond to the client's close frame
