@@ -26,6 +26,7 @@ from fal_async import (
     ValidationError,
 )
 from fal_async.emulator import Emulator, Fault, ModelError
+from fal_async.ledger.opening import Where
 from tests.batch.test_leaving import begun
 from tests.batch.test_map import echo as echo
 from tests.batch.test_map import items_of, numbers, take
@@ -33,18 +34,19 @@ from tests.quick import GATE, gate_at, session_on
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Path:
-    return tmp_path / "runs.db"
+def ledger(where: Where) -> Where:
+    """Where the ledger is: the tests run with each kind of ledger."""
+    return where
 
 
 @asynccontextmanager
-async def run_on(emulator: Emulator, ledger: Path, **options: Any) -> AsyncIterator[Session]:
+async def run_on(emulator: Emulator, ledger: Where, **options: Any) -> AsyncIterator[Session]:
     async with session_on(emulator, ledger=ledger, **options) as fal:
         yield fal
 
 
 async def test_a_second_run_of_the_same_inputs_sends_nothing(
-    emulator: Emulator, echo: str, ledger: Path
+    emulator: Emulator, echo: str, ledger: Where
 ) -> None:
     async with run_on(emulator, ledger) as fal:
         first = await fal.map(echo, numbers(10)).collect()
@@ -62,7 +64,7 @@ async def test_a_second_run_of_the_same_inputs_sends_nothing(
 
 
 async def test_a_run_with_further_inputs_submits_only_those(
-    emulator: Emulator, echo: str, ledger: Path
+    emulator: Emulator, echo: str, ledger: Where
 ) -> None:
     async with run_on(emulator, ledger) as fal:
         await fal.map(echo, numbers(5)).collect()
@@ -73,7 +75,7 @@ async def test_a_run_with_further_inputs_submits_only_those(
 
 
 async def test_a_run_of_another_name_submits_all_inputs_again(
-    emulator: Emulator, echo: str, ledger: Path
+    emulator: Emulator, echo: str, ledger: Where
 ) -> None:
     async with run_on(emulator, ledger) as fal:
         await fal.map(echo, numbers(2)).collect()
@@ -83,7 +85,7 @@ async def test_a_run_of_another_name_submits_all_inputs_again(
 
 
 async def test_inputs_that_all_differ_from_the_run_are_refused_naming_the_member_that_differs(
-    emulator: Emulator, echo: str, ledger: Path
+    emulator: Emulator, echo: str, ledger: Where
 ) -> None:
     async with run_on(emulator, ledger) as fal:
         await fal.map(echo, [{"prompt": "a", "seed": n} for n in range(3)]).collect()
@@ -102,7 +104,7 @@ async def test_inputs_that_all_differ_from_the_run_are_refused_naming_the_member
 
 
 async def test_only_the_first_concurrency_inputs_are_compared_with_the_run(
-    emulator: Emulator, echo: str, ledger: Path
+    emulator: Emulator, echo: str, ledger: Where
 ) -> None:
     async with run_on(emulator, ledger) as fal:
         await fal.map(echo, [{"n": 0}]).collect()
@@ -113,7 +115,7 @@ async def test_only_the_first_concurrency_inputs_are_compared_with_the_run(
 
 
 async def test_a_final_failure_is_replayed_and_submitted_again_only_with_retry_failed(
-    emulator: Emulator, ledger: Path
+    emulator: Emulator, ledger: Where
 ) -> None:
     fixed = False
 
@@ -135,7 +137,7 @@ async def test_a_final_failure_is_replayed_and_submitted_again_only_with_retry_f
     assert item.attempts == len(emulator.jobs) == 2
 
 
-async def test_retries_count_over_all_runs_of_an_entry(emulator: Emulator, ledger: Path) -> None:
+async def test_retries_count_over_all_runs_of_an_entry(emulator: Emulator, ledger: Where) -> None:
     @emulator.endpoint("me/shaky")
     async def shaky(_: Any) -> Any:
         raise ModelError(500, "out of memory", "internal_server_error")
@@ -153,7 +155,7 @@ async def test_retries_count_over_all_runs_of_an_entry(emulator: Emulator, ledge
 
 
 async def test_equal_inputs_with_the_same_key_share_one_request_in_the_ledger(
-    emulator: Emulator, echo: str, ledger: Path
+    emulator: Emulator, echo: str, ledger: Where
 ) -> None:
     inputs = [{"id": "a", "n": 1}, {"id": "a", "n": 1}, {"id": "a", "n": 2}, {"id": "b"}]
     async with run_on(emulator, ledger) as fal, fal.map(echo, inputs, key="id", ordered=True) as batch:
@@ -166,7 +168,7 @@ async def test_equal_inputs_with_the_same_key_share_one_request_in_the_ledger(
 
 
 async def test_a_refused_key_leaves_nothing_claimed_and_the_next_run_continues(
-    emulator: Emulator, echo: str, ledger: Path
+    emulator: Emulator, echo: str, ledger: Where
 ) -> None:
     emulator.faults.add(Fault.answer(401, on="submit", after=3, times=None))
     given: list[Any] = []
@@ -183,7 +185,7 @@ async def test_a_refused_key_leaves_nothing_claimed_and_the_next_run_continues(
     assert len(emulator.jobs) == 50
 
 
-async def test_a_403_to_every_submit_stops_the_run(emulator: Emulator, echo: str, ledger: Path) -> None:
+async def test_a_403_to_every_submit_stops_the_run(emulator: Emulator, echo: str, ledger: Where) -> None:
     emulator.faults.add(Fault.answer(403, on="submit", times=None))
     async with run_on(emulator, ledger) as fal:
         with pytest.raises(PermissionDeniedError):
@@ -192,7 +194,7 @@ async def test_a_403_to_every_submit_stops_the_run(emulator: Emulator, echo: str
 
 
 async def test_an_uncertain_submit_is_counted_and_found_by_the_next_run(
-    emulator: Emulator, echo: str, ledger: Path
+    emulator: Emulator, echo: str, ledger: Where
 ) -> None:
     emulator.faults.add(Fault.reset(on="submit", taken=True))
     async with run_on(emulator, ledger) as fal, fal.map(echo, numbers(3), uncertain="report") as batch:
@@ -209,7 +211,7 @@ async def test_an_uncertain_submit_is_counted_and_found_by_the_next_run(
 
 
 async def test_leaving_a_batch_cancels_queued_requests_and_leaves_running_ones(
-    emulator: Emulator, ledger: Path, caplog: pytest.LogCaptureFixture
+    emulator: Emulator, ledger: Where, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "fal_async")
     gate = gate_at(emulator)
@@ -230,7 +232,7 @@ async def test_leaving_a_batch_cancels_queued_requests_and_leaves_running_ones(
     assert len(emulator.jobs) == 5 + 3
 
 
-async def test_cancel_on_exit_cancels_running_requests_too(emulator: Emulator, ledger: Path) -> None:
+async def test_cancel_on_exit_cancels_running_requests_too(emulator: Emulator, ledger: Where) -> None:
     gate_at(emulator)
     async with run_on(emulator, ledger) as fal:
         async with fal.map(GATE, numbers(100), concurrency=5, cancel_on_exit=True) as batch:
@@ -241,7 +243,7 @@ async def test_cancel_on_exit_cancels_running_requests_too(emulator: Emulator, l
 
 
 async def test_closing_the_session_ends_the_batch_with_a_session_state_error(
-    emulator: Emulator, ledger: Path
+    emulator: Emulator, ledger: Where
 ) -> None:
     gate_at(emulator)
     async with run_on(emulator, ledger) as fal:
@@ -265,7 +267,7 @@ async def left_while_both_run(fal: Session, **how: Any) -> None:
 
 
 async def test_requests_left_by_an_earlier_run_are_fetched_whatever_the_inputs_are(
-    emulator: Emulator, echo: str, ledger: Path
+    emulator: Emulator, echo: str, ledger: Where
 ) -> None:
     gate = gate_at(emulator)
     async with run_on(emulator, ledger) as fal:
@@ -280,7 +282,7 @@ async def test_requests_left_by_an_earlier_run_are_fetched_whatever_the_inputs_a
 
 
 async def test_a_request_that_an_earlier_run_cancelled_too_late_is_submitted_again(
-    emulator: Emulator, ledger: Path
+    emulator: Emulator, ledger: Where
 ) -> None:
     gate = gate_at(emulator)
     async with run_on(emulator, ledger) as fal:
@@ -292,7 +294,7 @@ async def test_a_request_that_an_earlier_run_cancelled_too_late_is_submitted_aga
     assert len(emulator.jobs) == 4
 
 
-async def test_failures_of_an_earlier_run_do_not_stop_the_next_one(emulator: Emulator, ledger: Path) -> None:
+async def test_failures_of_an_earlier_run_do_not_stop_the_next_one(emulator: Emulator, ledger: Where) -> None:
     @emulator.endpoint("me/picky")
     async def picky(input: Any) -> Any:
         raise ModelError(422, [{"loc": ["body", "n"], "msg": "no", "type": "value_error"}])
@@ -306,7 +308,7 @@ async def test_failures_of_an_earlier_run_do_not_stop_the_next_one(emulator: Emu
 
 
 async def test_a_request_that_exceeds_timeout_goes_on_and_the_next_run_takes_it_up(
-    emulator: Emulator, ledger: Path
+    emulator: Emulator, ledger: Where
 ) -> None:
     gate = gate_at(emulator)
     async with run_on(emulator, ledger) as fal:
@@ -321,7 +323,7 @@ async def test_a_request_that_exceeds_timeout_goes_on_and_the_next_run_takes_it_
 
 
 async def test_a_request_of_another_process_with_unknown_status_is_not_cancelled(
-    emulator: Emulator, ledger: Path
+    emulator: Emulator, ledger: Where
 ) -> None:
     gate = gate_at(emulator)
     emulator.faults.add(Fault.stall(30, on="status"))
@@ -345,7 +347,7 @@ async def test_a_request_of_another_process_with_unknown_status_is_not_cancelled
 
 
 async def test_a_request_that_has_begun_to_run_unnoticed_is_not_cancelled(
-    emulator: Emulator, ledger: Path
+    emulator: Emulator, ledger: Where
 ) -> None:
     gate = gate_at(emulator)
     emulator.faults.add(Fault.stall(30, on="status", times=1))
@@ -365,7 +367,7 @@ async def test_a_request_that_has_begun_to_run_unnoticed_is_not_cancelled(
 
 @pytest.mark.parametrize("ordered", [False, True])
 async def test_an_item_held_by_another_process_takes_no_place(
-    emulator: Emulator, ledger: Path, ordered: bool
+    emulator: Emulator, ledger: Where, ordered: bool
 ) -> None:
     first_gate, jobs = asyncio.Event(), emulator.jobs
 
@@ -394,7 +396,7 @@ async def test_an_item_held_by_another_process_takes_no_place(
 
 
 async def test_existing_files_are_not_downloaded_again_and_missing_ones_are(
-    emulator: Emulator, ledger: Path, tmp_path: Path
+    emulator: Emulator, ledger: Where, tmp_path: Path
 ) -> None:
     @emulator.endpoint("me/pictures")
     async def pictures(input: Any) -> Any:
@@ -422,7 +424,7 @@ async def test_existing_files_are_not_downloaded_again_and_missing_ones_are(
 
 
 async def test_an_item_with_deleted_files_is_submitted_again_only_with_retry_failed(
-    emulator: Emulator, ledger: Path, tmp_path: Path
+    emulator: Emulator, ledger: Where, tmp_path: Path
 ) -> None:
     urls: list[str] = []
 
@@ -444,7 +446,7 @@ async def test_an_item_with_deleted_files_is_submitted_again_only_with_retry_fai
     assert item.attempts == len(emulator.jobs) == 2
 
 
-async def test_other_credentials_need_a_tenant(emulator: Emulator, echo: str, ledger: Path) -> None:
+async def test_other_credentials_need_a_tenant(emulator: Emulator, echo: str, ledger: Where) -> None:
     async with run_on(emulator, ledger) as fal:
         other = fal.with_options(credentials=emulator.key)
         with pytest.raises(ConfigurationError, match="tenant"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import time
@@ -22,15 +23,17 @@ from fal_async import (
     ServerError,
     SessionStateError,
 )
+from fal_async.ledger.opening import Where
 from fal_async.ledger.store import Hold, Store
 from fal_async.protocol.ledger.entry import End, Place, Record, StoredFile
 from fal_async.protocol.ledger.stored_errors import stored_error
+from tests.keyed.entries import content_of
 from tests.ledger.samples import done, new_claim, place
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    async with await Ledger.open(tmp_path / "runs.db") as ledger:
+async def ledger(where: Where) -> AsyncIterator[Ledger]:
+    async with await Ledger.open(where) as ledger:
         yield ledger
 
 
@@ -278,7 +281,7 @@ async def test_forced_forget_keeps_an_entry_that_is_claimed_again_during_the_can
 
 
 async def test_export_writes_the_documented_columns_as_jsonl_and_csv(
-    ledger: Ledger, store: Store, tmp_path: Path
+    ledger: Ledger, store: Store, where: Where, tmp_path: Path
 ) -> None:
     await ended(store, "good", attrs.evolve(done('{"seed": 7}'), billable_units=Decimal("1.50")))
     await ended(store, "bad", failure())
@@ -301,14 +304,14 @@ async def test_export_writes_the_documented_columns_as_jsonl_and_csv(
 
 
 async def test_a_failed_export_leaves_the_existing_file_unchanged(
-    ledger: Ledger, store: Store, tmp_path: Path
+    ledger: Ledger, store: Store, where: Where, tmp_path: Path
 ) -> None:
     await ended(store)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "out.csv").write_text("before")
     with pytest.raises(ConfigurationError, match=r"ends in .jsonl or .csv"):
         await ledger.export(tmp_path / "out" / "out.xlsx")
-    async with await Ledger.open(tmp_path / "runs.db") as closed:
+    async with await Ledger.open(where) as closed:
         pass
     with pytest.raises(SessionStateError):
         await closed.export(tmp_path / "out" / "out.csv")
@@ -316,41 +319,37 @@ async def test_a_failed_export_leaves_the_existing_file_unchanged(
     assert (tmp_path / "out" / "out.csv").read_text() == "before"
 
 
-async def test_an_entry_older_than_keep_loses_its_payloads_and_stays_as_a_tombstone(tmp_path: Path) -> None:
-    async with await Ledger.open(tmp_path / "runs.db") as ledger:
+async def test_an_entry_older_than_keep_loses_its_payloads_and_stays_as_a_tombstone(where: Where) -> None:
+    async with await Ledger.open(where) as ledger:
         store = await ledger.new_store()
         await ended(store)  # in 1970
         await claimed(store, "claimed")
         await store.aclose()
-    async with await Ledger.open(tmp_path / "runs.db", keep=timedelta(days=30)) as ledger:
-        entry = await found(ledger)
-        assert (entry.state, entry.request_id, entry.input, entry.result) == (
-            "done",
-            "request-order-42",
-            None,
-            None,
-        )
+    async with await Ledger.open(where, keep=timedelta(days=30)) as ledger:
+        while (entry := await found(ledger)).input is not None:  # they are deleted in the background
+            await asyncio.sleep(0.01)
+        assert (entry.state, entry.request_id, entry.result) == ("done", "request-order-42", None)
         assert isinstance(entry.error, ResultExpiredError)
         assert (await found(ledger, "claimed")).input == {"prompt": "a cat"}
 
 
-async def test_keep_input_false_stores_no_input(tmp_path: Path) -> None:
-    async with await Ledger.open(tmp_path / "runs.db", keep_input=False) as ledger:
+async def test_keep_input_false_stores_no_input(where: Where) -> None:
+    async with await Ledger.open(where, keep_input=False) as ledger:
         store = await ledger.new_store()
         await ended(store)
         await store.aclose()
         assert (await found(ledger)).input is None
-    assert b"a cat" not in (tmp_path / "runs.db").read_bytes()
+    assert b"a cat" not in await content_of(where)
 
 
 @pytest.mark.parametrize("keep", [0, -1.0, "1", timedelta(0), True])
-async def test_open_refuses_a_keep_that_is_not_a_positive_time(tmp_path: Path, keep: object) -> None:
+async def test_open_refuses_a_keep_that_is_not_a_positive_time(where: Where, keep: object) -> None:
     with pytest.raises(ConfigurationError, match="keep="):
-        await Ledger.open(tmp_path / "runs.db", keep=keep)  # type: ignore[arg-type]
+        await Ledger.open(where, keep=keep)  # type: ignore[arg-type]
 
 
-async def test_a_closed_ledger_raises_but_its_sessions_still_work(tmp_path: Path) -> None:
-    ledger = await Ledger.open(tmp_path / "runs.db")
+async def test_a_closed_ledger_raises_but_its_sessions_still_work(where: Where) -> None:
+    ledger = await Ledger.open(where)
     store = await ledger.new_store()
     await ledger.aclose()
     await ledger.aclose()
