@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
 from fal_async.emulator import Emulator
 from tests.documents.code_blocks import Block, blocks_of
-from tests.documents.test_recipes import output_of
-from tests.testbed.ray_cluster import needs_ray
+from tests.testbed.ray_cluster import needs_ray, printed_by
 
 BLOCKS = blocks_of(
     "fal_async/integrations/ray/README.md", "ray_dataset", "ray_input", "ray_columns", "ray_core"
@@ -28,10 +26,7 @@ async def printed(block: Block, emulator: Emulator, data: Path) -> str:
     """What a program prints, with the folder `data` in place of /data."""
     assert '"/data/' in block.code
     (data / "block.py").write_text(block.code.replace('"/data/', f'"{data}/'))
-    out, _ = await output_of(
-        *(sys.executable, "-c", PROGRAM), cwd=data, FAL_BASE_URL=emulator.url, FAL_KEY=emulator.key
-    )
-    return out
+    return await printed_by(("-c", PROGRAM), emulator, data)
 
 
 async def test_the_dataset_of_the_chapter_is_mapped_and_written(emulator: Emulator, tmp_path: Path) -> None:

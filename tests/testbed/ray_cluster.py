@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from fal_async.emulator import Emulator
+from tests.documents.code_blocks import ROOT, environment
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: make test-ray")
 _SETTINGS = {
@@ -18,8 +25,27 @@ _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
+_SECONDS_TO_END = 20.0
 _OBJECT_STORE = 128 * 2**20
 """Bytes of shared memory."""
+
+
+async def printed_by(program: Sequence[str], emulator: Emulator, cwd: Path = ROOT) -> str:
+    """Return what a Python program, given by its arguments, prints on standard output. It uses the emulator."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *program),
+        cwd=cwd,
+        env=environment(FAL_BASE_URL=emulator.url, FAL_KEY=emulator.key),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 0, errors.decode()[-4000:]
+    return out.decode()
 
 
 @contextmanager
@@ -44,5 +70,21 @@ def ray_on_this_machine() -> Iterator[Path]:
             yield folder
         finally:
             ray.shutdown()
+        left = _left_by(folder)
+        assert left == [], f"left by Ray: {left}"
     finally:
         shutil.rmtree(folder)
+
+
+def _left_by(folder: Path) -> list[str]:
+    """Return the command lines of Ray's processes that have not ended after a while: they name its folder."""
+    until = time.monotonic() + _SECONDS_TO_END
+    while True:
+        left = []
+        for command in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                text = command.read_text(errors="replace").replace("\0", " ")
+                left += [text] if str(folder) in text else []
+        if not left or time.monotonic() > until:
+            return left
+        time.sleep(0.05)

@@ -14,17 +14,17 @@ from tests.durability.random_kills import now_and_then, prove_on_ray
 from tests.durability.runs import assert_all_there, books
 from tests.testbed.ray_cluster import needs_ray
 
-pytestmark = [needs_ray, pytest.mark.timeout(120)]
+pytestmark = [needs_ray, pytest.mark.timeout(240)]
 
 
+@pytest.mark.parametrize("kind", ["file", "database"])
 async def test_an_actor_killed_three_times_with_random_faults_pays_each_row_once(
-    pictures: Emulator, tmp_path: Path
+    kind: str, database: str, pictures: Emulator, tmp_path: Path
 ) -> None:
     pictures.faults.seed(1)
     pictures.faults.add(*now_and_then())
-    plan = Plan(
-        ledger=str(tmp_path / "runs.db"), way="ray", count=200, seconds=0.1, at_once=20, actor_kills=3
-    )
+    ledger = database if kind == "database" else str(tmp_path / "runs.db")
+    plan = Plan(ledger=ledger, way="ray", count=200, seconds=0.1, at_once=20, actor_kills=3)
     account = await prove_on_ray(pictures.url, plan, patience=None)
     assert account.wrong == []
     assert (account.kills, account.items) == (3, 200)

@@ -116,6 +116,22 @@ async def test_rows_that_are_mapped_again_by_another_actor_are_not_submitted_aga
     assert numbers.count("submit") == 2
 
 
+@pytest.mark.parametrize("kind", ["file", "database"])
+async def test_two_actors_that_map_the_same_rows_at_a_time_wait_for_the_same_requests(
+    kind: str, database: str, emulator: Emulator, make: Make, ledger: str
+) -> None:
+    gate = gate_at(emulator, NUMBERS)
+    where = {"ledger": database} if kind == "database" else {}
+    calls = [asyncio.create_task(mapped(make(**where), batch(1, 2))) for _ in range(2)]
+    while emulator.count("status") < 8:  # by both actors
+        await asyncio.sleep(0.01)
+    gate.open()
+    one, other = await asyncio.gather(*calls)
+    assert one == other
+    assert one["error"] == [None, None]
+    assert emulator.count("submit") == 2
+
+
 async def test_a_batch_of_fal_map_with_the_same_keys_and_inputs_is_the_same_run(
     numbers: Emulator, make: Make, ledger: str
 ) -> None:

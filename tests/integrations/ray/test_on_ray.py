@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,8 @@ import pytest
 
 from fal_async import Ledger
 from fal_async.emulator import Emulator, JobContext, ModelError
-from tests.documents.code_blocks import ROOT, environment
 from tests.integrations.ray.programs import FORMATS, PICTURES, numbered
-from tests.testbed.ray_cluster import needs_ray
+from tests.testbed.ray_cluster import needs_ray, printed_by
 
 pytestmark = [needs_ray, pytest.mark.timeout(120)]
 ODD = "ValidationError: 422 an odd number"
@@ -36,17 +33,9 @@ def pictures(emulator: Emulator) -> Emulator:
 
 
 async def run(program: str, emulator: Emulator, **arguments: str) -> list[Any]:
-    """Return what the program got. It leaves no process behind."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.integrations.ray.programs", program, json.dumps(arguments)),
-        cwd=ROOT,
-        env=environment(FAL_BASE_URL=emulator.url, FAL_KEY=emulator.key),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, errors = await process.communicate()
-    assert process.returncode == 0, errors.decode()[-4000:]
-    found: list[Any] = json.loads(out.decode().splitlines()[-1])
+    """Return what the program got."""
+    module = ("-m", "tests.integrations.ray.programs", program, json.dumps(arguments))
+    found: list[Any] = json.loads((await printed_by(module, emulator)).splitlines()[-1])
     return found
 
 
