@@ -112,7 +112,7 @@ class KeyConflictError(FalError):
 
 
 class LedgerError(FalError):
-    """Raised when the ledger can't be read or written: a full disk, a lock of another process, a damaged file.
+    """Raised when the ledger can't be read or written: a full disk, a damaged file, a server that is down.
 
     A keyed call raises it only before anything is sent. If the ledger fails after fal has accepted the request, the
     call continues and the failure is logged.

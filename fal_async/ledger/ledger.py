@@ -57,10 +57,10 @@ class LedgerSummary:
 
 @short_tracebacks
 class Ledger:
-    """A ledger on disk: `async with await Ledger.open("runs.db") as ledger:`.
+    """A ledger in a file or a database: `async with await Ledger.open("runs.db") as ledger:`.
 
-    A ledger may serve several sessions, `Session(ledger=ledger)`, and several event loops. Several processes on one
-    machine may open the same file.
+    A ledger may serve several sessions, `Session(ledger=ledger)`, also in other event loops. Several processes on
+    one machine may open the same file, and processes on any number of machines the same database.
 
     The same key can exist once for each combination of origin (the base URL of the queue, or of the proxy if one is
     used), tenant (`with_options(tenant=)`) and run (a namespace of keys, `run=`). The methods
@@ -165,7 +165,7 @@ class Ledger:
         """Iterate over the entries in the order in which they were created.
 
         Each entry has the state that it had when it was read. Other calls may change entries during the iteration.
-        The file is not locked between two entries.
+        Nothing is locked between two entries.
 
         Args:
             run: only entries of this run; None (the default): of all runs.
@@ -175,7 +175,7 @@ class Ledger:
             origin: only entries of this origin of the queue; None (the default): of all.
 
         Yields:
-            The entries, which are read from the file 20 at a time.
+            The entries, which are read 20 at a time.
 
         Raises:
             ConfigurationError: an argument is invalid, such as an unknown state.
@@ -192,7 +192,7 @@ class Ledger:
             One `Space` for each combination of `origin`, `tenant` and `run`.
 
         Raises:
-            LedgerError: the file can't be read.
+            LedgerError: the ledger can't be read.
             SessionStateError: the ledger is closed, or the process was forked.
         """
         return await self._open_store().spaces()
@@ -370,10 +370,10 @@ class Ledger:
         return self._store
 
     async def aclose(self) -> None:
-        """Close the ledger. Sessions that use it are not affected, as each has opened the file separately.
+        """Close the ledger. Sessions that use it are not affected, as each has opened it separately.
 
-        It may be called twice. Cancelling is safe: the ledger is closed in any case. Raises nothing, even if the
-        disk is full.
+        It may be called twice. Cancelling is safe: the ledger is closed in any case. Raises nothing if the disk is
+        full or the server is gone, but SessionStateError in another event loop than that of an open database.
         """
         self._is_closed = True
         await self._store.aclose()

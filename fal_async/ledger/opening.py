@@ -25,7 +25,7 @@ def checked_place(where: object) -> str:
     """
     if not isinstance(where, str | os.PathLike) or isinstance(os.fspath(where), bytes):
         raise ConfigurationError(
-            f"ledger is of type {type(where).__name__}: expected a path such as 'runs.db', or a Ledger"
+            f"ledger is of type {type(where).__name__}: expected a path such as 'runs.db', a URL or a Ledger"
         )
     if is_address(os.fspath(where)):
         if not isinstance(where, str):

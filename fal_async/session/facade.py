@@ -95,9 +95,10 @@ class Session(Calls, BatchCalls, Resources):
             closed by this session. With it, the options of the connection pool have no effect, and the login of
             fal's command line is not used. None (default): aiohttp.
         ledger: where calls with a `key` are recorded, so that one key is billed once: a path (`"runs.db"`, created
-            if missing), a URL, or a `Ledger`. A path or URL is opened by the first call with a `key`, and closed
-            with the session. A `Ledger` object must be closed by the code that opened it. None (default): calls
-            can't have a `key`.
+            if missing), the URL of a PostgreSQL database, which several machines may share
+            (`"postgresql://user@host/database"`; needs the extra `postgres`), or a `Ledger`. A path or URL is
+            opened by the first call with a `key`, and closed with the session. A `Ledger` object must be closed by
+            the code that opened it. None (default): calls can't have a `key`.
 
     Raises:
         ConfigurationError: an option is invalid. Nothing was opened.
@@ -213,7 +214,8 @@ class Session(Calls, BatchCalls, Resources):
                 (default): unchanged.
             tags: billing tags that are added to those of this session, or replace those of the same name. None
                 (default): unchanged.
-            ledger: another ledger: a path, a URL or a `Ledger`. None (default): the ledger of this session.
+            ledger: another ledger: a path, the URL of a database, or a `Ledger`. None (default): the ledger of this
+                session.
             tenant: the name of the tenant that owns the keys in the ledger. The same `key` of two tenants means two
                 requests. None (default): unchanged.
 

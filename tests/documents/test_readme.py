@@ -55,17 +55,17 @@ def test_all_documents_are_read() -> None:
     }
 
 
-@pytest.mark.parametrize("block", [block for block in PYTHON if block.how in HERE], ids=str)
-def test_a_code_block_of_a_document_runs(block: Block, emulator_url: str, tmp_path: Path) -> None:
-    script = tmp_path / "block.py"
+def run(block: Block, folder: Path, **variables: str) -> None:
+    """Run a block as a program, without warnings and without output on standard error."""
+    script = folder / "block.py"
     script.write_text(block.program)
-    (tmp_path / "portrait.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
-    (tmp_path / "prompts.jsonl").write_text('{"prompt": "a cat"}\n{"prompt": "a dog"}\n')
+    (folder / "portrait.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    (folder / "prompts.jsonl").write_text('{"prompt": "a cat"}\n{"prompt": "a dog"}\n')
     done = subprocess.run(
         [sys.executable, "-W", "error", str(script)],
-        cwd=tmp_path,
+        cwd=folder,
         # TMPDIR: some make a folder to keep.
-        env=environment(FAL_BASE_URL=emulator_url, FAL_KEY="emulator:key", TMPDIR=str(tmp_path)),
+        env=environment(FAL_KEY="emulator:key", TMPDIR=str(folder), **variables),
         capture_output=True,
         text=True,
         timeout=50,
@@ -73,6 +73,23 @@ def test_a_code_block_of_a_document_runs(block: Block, emulator_url: str, tmp_pa
     )
     assert done.returncode == 0, f"{block}:\n{done.stderr}"
     assert re.fullmatch(PROGRESS if "progress=True" in block.code else "", done.stderr)
+
+
+def here(*, database: bool) -> list[Block]:
+    """Return the blocks that are run here: those that need a database, or those that need none."""
+    return [block for block in PYTHON if block.how in HERE and ("DATABASE_URL" in block.code) == database]
+
+
+@pytest.mark.parametrize("block", here(database=False), ids=str)
+def test_a_code_block_of_a_document_runs(block: Block, emulator_url: str, tmp_path: Path) -> None:
+    run(block, tmp_path, FAL_BASE_URL=emulator_url)
+
+
+@pytest.mark.parametrize("block", here(database=True), ids=str)
+def test_a_code_block_with_a_database_runs(
+    block: Block, emulator_url: str, database: str, tmp_path: Path
+) -> None:
+    run(block, tmp_path, FAL_BASE_URL=emulator_url, DATABASE_URL=database)
 
 
 @pytest.mark.timeout(300)

@@ -7,6 +7,7 @@ import ast
 import importlib
 import inspect
 import re
+import tomllib
 import typing
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -333,6 +334,19 @@ def test_every_exit_status_is_in_the_reference() -> None:
     used = {value for value in vars(exits).values() if isinstance(value, int)}
     used |= {128 + number for number in interrupts._SIGNALS}
     assert {int(row["status"]) for row in the_table("status", "meaning")} == used
+
+
+# Extras.
+
+
+def test_every_extra_is_in_the_reference_with_its_packages() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras: dict[str, list[str]] = project["optional-dependencies"]
+    rows = {span(row["extra"]): row for row in the_table("extra", "installs", "for")}
+    assert rows.keys() == extras.keys()
+    for name in extras.keys() - {"all"}:
+        assert rows[name]["installs"].split(", ") == [re.split(r"[\[>]", one)[0] for one in extras[name]]
+        assert rows[name]["for"], name
 
 
 # Planted: the comparison notices what is wrong.

@@ -36,7 +36,7 @@ def test_a_url_other_than_sqlite_is_refused_without_showing_its_password(where: 
 
 @pytest.mark.parametrize("where", [None, 7, b"runs.db", ["runs.db"]])
 def test_a_value_that_is_not_a_path_is_refused(where: object) -> None:
-    with pytest.raises(ConfigurationError, match=r"expected a path such as 'runs.db', or a Ledger"):
+    with pytest.raises(ConfigurationError, match=r"expected a path such as 'runs.db', a URL or a Ledger"):
         checked_place(where)
 
 

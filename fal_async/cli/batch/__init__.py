@@ -1,6 +1,7 @@
 """Send many inputs to one endpoint, each paid once.
 
-A ledger file stores each request and its outcome, so that the same command continues where it stopped.
+A ledger (a file, or a PostgreSQL database) stores each request and its outcome, so that the same command continues
+where it stopped.
 """
 
 from __future__ import annotations

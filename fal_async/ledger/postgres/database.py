@@ -35,6 +35,7 @@ _STARTUP_SETTINGS = {
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "60000",  # keepalives are not sent while a notification to that machine is unacknowledged
 }
 
 
