@@ -61,6 +61,7 @@ def test_a_direct_address_that_is_not_a_url_is_refused() -> None:
 @example("postgresql://", "a/", "", "")
 @example("postgresql://", "a?", "", "")
 @example("postgresql://", "1/", "", "")
+@example("postgresql://", "", "?a=", "")
 @example("postgresql:", "", "", "")
 def test_no_message_shows_a_password_even_if_it_is_not_escaped(
     begin: str, before: str, after: str, options: str
@@ -70,6 +71,15 @@ def test_no_message_shows_a_password_even_if_it_is_not_escaped(
     except ConfigurationError as error:
         shown = str(error)
     assert "SECRET" not in shown
+
+
+@pytest.mark.parametrize("password", ["se?cret", "se/cret", "se#cret", "12?3", "12/3"])
+@pytest.mark.parametrize("options", ["", "?sslmode=require"])
+def test_a_password_that_is_not_escaped_is_refused_with_the_way_to_escape_it(
+    password: str, options: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"in a password, write %40 for @, %2F for /, %3F for \?"):
+        address_of(f"postgresql://me:{password}@host/runs{options}")
 
 
 @given(st.text(min_size=1))
