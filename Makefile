@@ -12,7 +12,7 @@ BIN := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 WORKERS := 4
 PYTEST_ARGS :=
 # These don't differ from one Python to another, or are about the checkout.
-CLIENT_ONLY := $(addprefix --ignore=tests/,protocol emulator benchmarks documents durability structure testbed)
+CLIENT_ONLY := $(addprefix --ignore=tests/,protocol emulator benchmarks documents durability structure testbed workers)
 BUSY := 0
 STALLED = $(TEST)/$(BIN)/python -m pytest -q -n $(WORKERS) -p tests.testbed.stall --timeout 300 --stall-busy $(BUSY) \
 	$(if $(SEED),--stall-seed $(SEED))
@@ -85,9 +85,10 @@ bench-quick: $(BENCH)/.made ## the same in two minutes, less exact
 soak: $(TEST)/.made ## 9,000 calls while everything goes wrong now and then
 	$(TEST)/$(BIN)/python -W error -m tests.guarantees.soak
 
-prove: $(TEST)/.made ## 20,000 items of a batch, killed ten times while everything goes wrong, under each of three seeds; then four processes on PostgreSQL
+prove: $(TEST)/.made ## 20,000 items of a batch, killed ten times while everything goes wrong, under each of three seeds; then four processes on PostgreSQL, and webhooks of eight workers
 	$(TEST)/$(BIN)/python -W error -m tests.durability.prove
 	$(TEST)/$(BIN)/python -W error -m tests.durability.prove --workers 4 --items 5000 --kills 2
+	$(TEST)/$(BIN)/python -W error -m tests.workers.prove --kills 3
 
 prove-ray: $(RAY)/.made ## 5,000 rows of a Ray dataset with faults, on two actors, one of which is killed three times
 	$(RAY)/$(BIN)/python -m tests.durability.prove --ray --items 5000 --kills 3 --seeds 1

@@ -268,7 +268,7 @@ async def _take_delivery(receiver: WebhookReceiver, request: Request, client: st
     if body is None:
         return JSONResponse({"detail": "Too large"}, 413)
     try:
-        receipt = await receiver.receive(request.headers.raw, body, client=client)
+        receipt = await receiver.receive(request.headers.raw, body, client=client, query=request.url.query)
     except FalError as error:
         if isinstance(error, WebhookVerificationError) and not error.from_caller:
             # The reason is only logged, because the response must not help anyone to forge deliveries.

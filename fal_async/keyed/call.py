@@ -18,6 +18,7 @@ from fal_async.keyed.input_digests import Recognised
 from fal_async.keyed.own_copies import Answer
 from fal_async.models import QueueStatus, RequestLog, Result
 from fal_async.protocol.following import Following
+from fal_async.protocol.ledger.claim_tokens import Purpose
 from fal_async.protocol.ledger.decisions import Uncertain
 from fal_async.protocol.ledger.entry import Owner, Place, Record
 from fal_async.queue.state import NewRequest, RequestState
@@ -48,6 +49,8 @@ class KeyedRequest:
             default): the next attempt is made at once.
         recognised: the digests of `new.input`, if the caller has computed them; None (the default): they are
             computed.
+        delivery: why fal calls the receiver of the session at `new.webhook_url`, so that the submit has a token;
+            "wait": the driver waits for the delivery, too. None (the default): fal does not call the receiver.
     """
 
     place: Place
@@ -60,6 +63,7 @@ class KeyedRequest:
     renew: str | None = None
     before_retry: BeforeRetry | None = None
     recognised: Recognised | None = None
+    delivery: Purpose | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -13,20 +13,18 @@ from typing import Any
 import attrs
 
 from fal_async.cancellation import Wait, supervise
-from fal_async.errors import ApiError, CancelOutcome, FalError, LedgerError, ResultExpiredError
+from fal_async.errors import ApiError, CancelOutcome, FalError, LedgerError
 from fal_async.keyed.call import Driver, Ended, KeyedRequest
 from fal_async.keyed.caller import Caller
-from fal_async.keyed.outcomes import Outcomes, replay
+from fal_async.keyed.outcomes import Outcomes, replay, response_of
 from fal_async.keyed.view_calls import ViewCalls
-from fal_async.models import QueueStatus, Result
+from fal_async.models import Completed, QueueStatus, Result
 from fal_async.protocol.following import Following
-from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger.decisions import Uncertain
 from fal_async.protocol.ledger.entry import ENDED, Place, Record, Space
 from fal_async.protocol.ledger.key_checks import check_uncertain
 from fal_async.protocol.queue_status import LogHistory
 from fal_async.queue.operations import QueueOperations, UpdateCallback
-from fal_async.queue.recovery import result_in_history
 from fal_async.queue.state import NewRequest, RequestState
 
 logger: logging.Logger = logging.getLogger("fal_async")
@@ -89,9 +87,16 @@ class LedgerRequests:
 
     async def cancel(self, record: Record) -> CancelOutcome:
         """Cancel the request of an entry on fal."""
+        await self._calls.store()
         state = self._operations.state_by_id(record.endpoint_id, record.request_id or "")
-        state.existed = True
         return await LedgerRequest(self._operations, self._calls, state, record).cancel()
+
+    async def fetch(self, record: Record, completed: Completed) -> Ended:
+        """Fetch and store the outcome of a completed request of an entry, and return it."""
+        await self._calls.store()
+        state = self._operations.state_by_id(record.endpoint_id, completed.request_id)
+        state.last_status = completed
+        return await LedgerRequest(self._operations, self._calls, state, record).fetched()
 
 
 async def _id_of(driver: Driver) -> str:
@@ -136,7 +141,7 @@ class LedgerRequest:
 
     async def result(self, output_type: Any) -> Result[Any, str]:
         """Return the stored result; otherwise fetch it once, and store it."""
-        ended = self._replay() or await self._fetched()
+        ended = self._replay() or await self.fetched()
         return ended.result(output_type)
 
     async def wait(
@@ -156,7 +161,7 @@ class LedgerRequest:
         if not self._is_current:
             among, endpoint_id = self._operations.waits, record.endpoint_id
             wait = Wait(endpoint_id=endpoint_id, among=among, handle=self, cancel_on_exit=cancel_on_exit)
-            work = partial(self._fetched, following, on_queue_update)
+            work = partial(self.fetched, following, on_queue_update)
             ended = await supervise(wait, work, timeout=timeout, began=began)
             return ended.result(output_type, logs=following.logs)
         caller = Caller(
@@ -192,7 +197,7 @@ class LedgerRequest:
             await self._outcomes().cancel_requested(self._state.request_id)
         elif outcome is CancelOutcome.ALREADY_COMPLETED:
             with contextlib.suppress(FalError):
-                await self._fetched()
+                await self.fetched()
 
     @property
     def _is_current(self) -> bool:
@@ -209,7 +214,7 @@ class LedgerRequest:
             return None
         return replay(record, self._operations.files, from_ledger=True)
 
-    async def _fetched(
+    async def fetched(
         self, following: Following | None = None, on_queue_update: UpdateCallback | None = None
     ) -> Ended:
         """Fetch the outcome from fal, store it and return it.
@@ -218,23 +223,12 @@ class LedgerRequest:
         """
         state = self._state
         try:
-            response = await self._response(following, on_queue_update)
+            response = await response_of(self._operations, state, following, on_queue_update)
         except FalError as error:
             if not await self._is_complete(error):
                 raise
             return await self._outcomes().failed(state, error, leave=False)
         return await self._outcomes().done(state, response)
-
-    async def _response(
-        self, following: Following | None, on_queue_update: UpdateCallback | None
-    ) -> HttpResponse:
-        operations, state = self._operations, self._state
-        try:
-            if following is not None:
-                await operations.follow(state, following, on_queue_update)
-            return await operations.fetch(state)
-        except ResultExpiredError as gone:
-            return await result_in_history(operations.transport, operations.settings, state.ref, gone)
 
     async def _is_complete(self, error: FalError) -> bool:
         """Whether an error may be the outcome of the request.

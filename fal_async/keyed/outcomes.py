@@ -1,20 +1,23 @@
-"""Store the outcome of an attempt (result, error or cancellation), then return it for the callers."""
+"""Fetch the outcome of an attempt (result, error or cancellation), store it, then return it for the callers."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from fal_async.errors import CancelOutcome, FalError, RequestCancelledError
+from fal_async.errors import CancelOutcome, FalError, RequestCancelledError, ResultExpiredError
 from fal_async.keyed.call import Ended
 from fal_async.keyed.own_copies import Answer
 from fal_async.keyed.tools import Tools
 from fal_async.models import Files
+from fal_async.protocol.following import Following
 from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger import ends
 from fal_async.protocol.ledger.ends import end_of
 from fal_async.protocol.ledger.entry import End, LedgerRequest, Place, Record
 from fal_async.protocol.ledger.replays import ref_of, replayed_error, stored_answer
+from fal_async.queue.operations import QueueOperations, UpdateCallback
+from fal_async.queue.recovery import result_in_history
 from fal_async.queue.state import RequestState
 
 T = TypeVar("T")
@@ -81,12 +84,34 @@ class Outcomes:
         return await self._tools.write(self._place, request_id, write)
 
 
-def replay(record: Record, files: Files, *, from_ledger: bool) -> Ended:
-    """Return the stored outcome of an entry. `from_ledger`: False if this session has sent requests for it."""
+async def response_of(
+    operations: QueueOperations,
+    state: RequestState,
+    following: Following | None,
+    on_queue_update: UpdateCallback | None,
+) -> HttpResponse:
+    """Fetch the result of a request, from fal's history if the queue no longer has it.
+
+    `following`: how to wait first until the request is complete; None: it may be complete.
+    """
+    try:
+        if following is not None:
+            await operations.follow(state, following, on_queue_update)
+        return await operations.fetch(state)
+    except ResultExpiredError as gone:
+        return await result_in_history(operations.transport, operations.settings, state.ref, gone)
+
+
+def replay(record: Record, files: Files, *, from_ledger: bool, state: RequestState | None = None) -> Ended:
+    """Return the stored outcome of an entry.
+
+    `from_ledger`: False if this session has submitted its request. `state`: the state of that request, if this
+    session has waited for its outcome; None (the default): the outcome was stored before.
+    """
     error = replayed_error(record)
     if error is not None:
         return _ended(record, record.request_id, error=error, from_ledger=from_ledger)
-    answer = Answer(response=stored_answer(record), ref=ref_of(record), files=files)
+    answer = Answer(response=stored_answer(record), ref=ref_of(record), files=files, state=state)
     return _ended(record, record.request_id, answer=answer, from_ledger=from_ledger)
 
 

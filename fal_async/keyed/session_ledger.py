@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from fal_async.cancellation import SUBMIT_GRACE
 from fal_async.closeable import SESSION_CLOSED
 from fal_async.errors import CancelOutcome, SessionStateError
+from fal_async.keyed.call import Ended
 from fal_async.keyed.late_writes import LateWrites
 from fal_async.keyed.lookup import Lookups
 from fal_async.ledger.opening import open_store
 from fal_async.ledger.store import Store
+from fal_async.models import Completed
 from fal_async.protocol.ledger.entry import Place, Record
 from fal_async.protocol.ledger.key_checks import quoted
 from fal_async.sheltered import wait_for_all
@@ -44,6 +46,18 @@ class Drives(Protocol):
         ...
 
 
+class OfTenant(Protocol):
+    """Access to requests with the credentials of their tenant."""
+
+    async def cancel(self, record: Record) -> CancelOutcome:
+        """Cancel the request of an entry on fal."""
+        ...
+
+    async def fetch(self, record: Record, completed: Completed) -> Ended:
+        """Fetch and store the outcome of a completed request, and return it."""
+        ...
+
+
 class SessionLedger:
     """The ledger of a session, shared by all of its views.
 
@@ -54,8 +68,8 @@ class SessionLedger:
         drivers: the driver of each key that is being submitted or followed; at most one per key.
         running: all drivers whose task runs, including those that only store an outcome and are no longer in
             `drivers`.
-        cancels: for each origin and tenant, a function that cancels a request with the credentials of this tenant,
-            for `Ledger.forget(force=True)`.
+        tenants: for each origin and tenant, the access with its credentials. `Ledger.forget(force=True)` and
+            deliveries without an outcome need it.
     """
 
     def __init__(self, given: Any) -> None:
@@ -69,7 +83,7 @@ class SessionLedger:
         self.lookups: Lookups = Lookups()
         self.drivers: dict[Place, Any] = {}
         self.running: set[Drives] = set()
-        self.cancels: dict[tuple[str, str], Callable[[Record], Awaitable[CancelOutcome]]] = {}
+        self.tenants: dict[tuple[str, str], OfTenant] = {}
 
     def __del__(self) -> None:
         """Close the store of a session that was not closed, so that other processes can follow its requests."""
@@ -105,16 +119,22 @@ class SessionLedger:
         return store
 
     async def _cancel(self, record: Record) -> CancelOutcome:
-        """Cancel with the credentials of the entry's tenant, because with others fal does not know the request."""
+        return await self.tenant_of(record).cancel(record)
+
+    def tenant_of(self, record: Record) -> OfTenant:
+        """Return the access with the credentials of the entry's tenant: with others fal does not know the request.
+
+        Raises SessionStateError if the session does not have these credentials.
+        """
         space = record.place.space
-        cancel = self.cancels.get((space.origin, space.tenant))
-        if cancel is None:
+        tenant = self.tenants.get((space.origin, space.tenant))
+        if tenant is None:
             raise SessionStateError(
                 "the session does not know the credentials of the key's tenant: make a call for that tenant first "
                 f"(key {quoted(record.place.key)}, tenant {quoted(space.tenant)}, {space.origin})",
                 request_id=record.request_id,
             )
-        return await cancel(record)
+        return tenant
 
     def check_open(self) -> None:
         """Raise SessionStateError after the session was closed."""

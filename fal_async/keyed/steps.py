@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from contextlib import aclosing
 from typing import Literal
 
 from fal_async.errors import (
     CancelOutcome,
     FalError,
     LedgerError,
-    ResultExpiredError,
     SubmissionUncertainError,
 )
 from fal_async.keyed.call import Ended, KeyedRequest
+from fal_async.keyed.deliveries.entry_wait import EntryWait
 from fal_async.keyed.input_digests import Recognised
 from fal_async.keyed.joined import Joined
-from fal_async.keyed.outcomes import Outcomes, replay
+from fal_async.keyed.outcomes import Outcomes, replay, response_of
 from fal_async.keyed.submits import KeyedSubmit, Outrun
 from fal_async.keyed.tools import Tools
+from fal_async.models import Completed
 from fal_async.protocol.following import Following
-from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger import decisions, refusals
-from fal_async.protocol.ledger.decisions import Asked, decide
-from fal_async.protocol.ledger.entry import Place, Record
+from fal_async.protocol.ledger.decisions import Asked, decide, newest_claim
+from fal_async.protocol.ledger.entry import ENDED, Place, Record
 from fal_async.protocol.ledger.key_checks import quoted
-from fal_async.queue.recovery import result_in_history
 from fal_async.queue.state import RequestState
 
 Reason = Literal["close", "cancel", "cancelled", "look"]
@@ -59,6 +57,7 @@ class Steps(Joined):
         submit: the running submit; None if there is none.
         lost: the error of a submit that was interrupted and that fal may have accepted.
         newest: the number of the newest attempt of this driver; 0 before the first.
+        waits: waits for changes of the entry by other processes, and for deliveries.
         is_writing: whether the outcome is known and is being stored, so that the task is not interrupted any more.
         stopping: why the task is being interrupted; None if it is not.
         is_cancelling: whether a caller of this session cancels the request; see `Driver`.
@@ -81,6 +80,7 @@ class Steps(Joined):
         self.submit: KeyedSubmit | None = None
         self.lost: SubmissionUncertainError | None = None
         self.newest: int = 0
+        self.waits: EntryWait = EntryWait(tools.store, place)
         self.is_writing: bool = False
         self.stopping: Reason | None = None
         self.is_cancelling: bool = False
@@ -145,7 +145,8 @@ class Steps(Joined):
                 raise refusals.expired(record)
             case decisions.Conflict():
                 raise refusals.conflict(record, step.differs)
-        return replay(record, self.tools.operations.files, from_ledger=self.state is None)
+        is_new = self.state is None and not self.newest
+        return replay(record, self.tools.operations.files, from_ledger=is_new)
 
     # Submitting: these methods return the outcome, or None if the next step has to be decided.
 
@@ -210,15 +211,24 @@ class Steps(Joined):
                 await self.tools.ledger.late.check()
                 give_up_at = loop.time()
             else:
-                await self.tools.store.until_changed(self.record.number, self.record.version, pause)
+                await self.waits.changed(self.record, pause)
                 pause = min(pause * 1.5, _LONGEST_PAUSE)
             self.record = await self.tools.store.find(self.place)
         self.changed()
 
     async def _look_up(self, *, resubmit: bool) -> None:
-        """See `Tools.look_up`; then read the entry again."""
+        """See `Tools.look_up`; then read the entry again.
+
+        If fal delivers the outcome of the request, first wait for that, for a limited time.
+        """
         record = self.record
         assert record is not None
+        lost = newest_claim(record)
+        if self._waits_for_delivery and lost is not None and lost.by_webhook:
+            self.record = record = await self.waits.while_uncertain(record, self.following.poll_interval)
+            if record is None or record.state != "uncertain":
+                self.changed()
+                return
         asked = self.asked
         store_io = asked is None or asked.new.options.store_io is not False
         await self.tools.look_up(record, resubmit=resubmit, store_io=store_io)
@@ -260,7 +270,8 @@ class Steps(Joined):
             return Ended(record=self.record, request_id=state.request_id)
         while True:
             try:
-                return await self._unless_retried(await self._end_of(state))
+                ended = await self._end_of(state)
+                return None if ended is None else await self._unless_retried(ended)
             except asyncio.CancelledError:
                 if self.stopping == "close":
                     raise
@@ -272,27 +283,43 @@ class Steps(Joined):
                 with contextlib.suppress(FalError):
                     await self.tools.operations.status(state, logs=self.following.logs)
 
-    async def _end_of(self, state: RequestState) -> Ended:
-        """Wait for the outcome of a request, and store it."""
+    async def _end_of(self, state: RequestState) -> Ended | None:
+        """Wait for the outcome of a request, and store it. None if the next step has to be decided."""
+        operations = self.tools.operations
         try:
-            response = await self._answer_of(state)
+            if state.completed is None and self._is_delivered(state):
+                wait = self.waits.outcome(self.record, operations, state, self.following, self.changed)
+                if (record := await wait) is not None:
+                    return self._delivered(record, state)
+            following = self.following if state.completed is None else None
+            response = await response_of(operations, state, following, lambda _: self.changed())
         except FalError as error:
             self.is_writing = True
             return await self.outcomes.failed(state, error)
         self.is_writing = True
         return await self.outcomes.done(state, response)
 
-    async def _answer_of(self, state: RequestState) -> HttpResponse:
-        """Wait until the request is complete, and fetch its result, from fal's history if the queue lacks it."""
-        operations = self.tools.operations
-        try:
-            if state.completed is None:
-                async with aclosing(operations.updates(state, self.following)) as updates:
-                    async for _ in updates:
-                        self.changed()
-            return await operations.fetch(state)
-        except ResultExpiredError as gone:
-            return await result_in_history(operations.transport, operations.settings, state.ref, gone)
+    @property
+    def _waits_for_delivery(self) -> bool:
+        return self.asked is not None and self.asked.delivery == "wait"
+
+    def _is_delivered(self, state: RequestState) -> bool:
+        """Whether to wait for the delivery of a request, which may have been submitted without a webhook."""
+        attempt = self.entry.attempt_of(state.request_id)
+        return self._waits_for_delivery and (attempt is None or attempt.by_webhook)
+
+    def _delivered(self, record: Record, state: RequestState) -> Ended | None:
+        """Return the stored outcome of a request; None if the entry is about another request now."""
+        self.record = record
+        if record.state not in ENDED or record.request_id != state.request_id:
+            return None
+        files, from_ledger = self.tools.operations.files, not self.newest
+        ended = replay(record, files, from_ledger=from_ledger, state=state)
+        failure = ended.error.message if isinstance(ended.error, FalError) else None
+        state.last_status = Completed(request_id=state.request_id, error=failure)
+        state.attempts["webhook"] = 1
+        self.changed()
+        return ended
 
     async def _unless_retried(self, ended: Ended) -> Ended | None:
         """Return the outcome, or None if a further attempt is made."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import secrets
 
 from fal_async.errors import SubmissionUncertainError
 from fal_async.keyed.call import KeyedRequest
 from fal_async.keyed.input_digests import Recognised
 from fal_async.keyed.tools import Tools
 from fal_async.ledger.store import Hold, NewClaim
+from fal_async.protocol.ledger.claim_tokens import ClaimToken, url_with_token
 from fal_async.protocol.ledger.ends import Claim, claim_after
 from fal_async.protocol.ledger.entry import Record
 from fal_async.queue.state import RequestState
@@ -44,6 +46,11 @@ class KeyedSubmit:
     ) -> None:
         self._tools, self._asked, self._input = tools, asked, input
         self._seen, self._before = seen, before
+        self._token = (
+            None
+            if asked.delivery is None
+            else ClaimToken(text=secrets.token_urlsafe(16), purpose=asked.delivery)
+        )
         self._is_stale = False
         self.hold: Hold | None = None
         self.entry: int | None = None
@@ -106,6 +113,7 @@ class KeyedSubmit:
             claimed_at=now,
             claimed_until=now + tools.budget(new.options.retry),
             input=self._input.kept(new.input, request.body, new.options),
+            token=None if self._token is None else self._token.text,
         )
 
     # The submit itself.
@@ -118,6 +126,8 @@ class KeyedSubmit:
         """
         new = copy.copy(self._asked.new)  # the copy drops its input once fal has accepted it
         new.sha256s = self._input.sha256s
+        if self._token is not None and new.webhook_url is not None:
+            new.webhook_url = url_with_token(new.webhook_url, self._token)
         try:
             self.state = state = await self._tools.operations.submit(new, self.progress)
         except (GeneratorExit, KeyboardInterrupt, SystemExit):

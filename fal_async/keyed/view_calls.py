@@ -47,14 +47,22 @@ class ViewCalls:
     """Implements `KeyedCalls` for one view. The drivers belong to the session: all of its views share them."""
 
     def __init__(
-        self, operations: QueueOperations, ledger: SessionLedger, check_open: Callable[[], None]
+        self,
+        operations: QueueOperations,
+        ledger: SessionLedger,
+        check_open: Callable[[], None],
+        receiver_url: Callable[[], str | None],
     ) -> None:
+        """`receiver_url` returns the URL of the session's webhook receiver; None if it has none."""
         self._operations, self._ledger, self._check_open = operations, ledger, check_open
+        self._receiver_url = receiver_url
         self._used: Tools | None = None
 
     async def begin(self, asked: KeyedRequest) -> Driver:
         """Join the driver of this key, or start one. If the ledger has the outcome, return a driver with it."""
         self._check_open()
+        if asked.delivery is None and asked.new.webhook_url is not None:
+            asked.delivery = "event" if asked.new.webhook_url == self._receiver_url() else None
         input = asked.recognised or await recognised(asked.new.input)
         compared = Asked(
             endpoint_id=asked.new.endpoint.full,

@@ -174,9 +174,10 @@ class Store(Protocol):
         ...
 
     async def until_changed(self, entry: int, version: int, seconds: float) -> None:
-        """Wait until the entry may have changed since this version, at most `seconds`.
+        """Wait until the entry may have changed since this version, or was deleted; at most `seconds`.
 
-        A store that is not notified of changes by other processes waits this long in any case.
+        A store that is not notified of changes by other processes looks at the entry several times, with pauses of
+        at most 2 seconds.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -12,9 +12,11 @@ import attrs
 
 from fal_async.callbacks import call_back
 from fal_async.errors import RequestFailedError, TransportError
-from fal_async.models import Completed, Result
+from fal_async.models import Completed, QueueStatus, Result
 from fal_async.protocol.following import Following
 from fal_async.protocol.webhook_events import WebhookEvent
+from fal_async.queue.operations import QueueOperations
+from fal_async.queue.state import RequestState
 from fal_async.queue.subscription import Subscription
 
 T = TypeVar("T")
@@ -34,19 +36,34 @@ class Arrivals(Protocol):
         ...
 
 
+class Receiver(Protocol):
+    """A webhook receiver.
+
+    Attributes:
+        fetch_units: whether results are fetched after their delivery, because only a response has billable units.
+    """
+
+    fetch_units: bool
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """The deliveries that it has received."""
+        ...
+
+
 @attrs.frozen(kw_only=True)
 class WebhookSubscription:
-    """A subscription that waits for a webhook delivery. `arrivals`: the deliveries of its receiver."""
+    """A subscription that waits for a delivery to its webhook receiver."""
 
     asked: Subscription
-    arrivals: Arrivals
+    receiver: Receiver
 
     async def result(self) -> Result[Any, str]:
         """Submit the request and return its result, from the delivery or from fal, whichever arrives first."""
         with contextlib.ExitStack() as stack:
-            with self.arrivals.submitting():
+            with self.receiver.arrivals.submitting():
                 await self.asked.submit()
-                arrival = stack.enter_context(self.arrivals.expect(self.asked.state.request_id))
+                arrival = stack.enter_context(self.receiver.arrivals.expect(self.asked.state.request_id))
             await self.asked.tell_id()
             reported = await self._completed_by_polls(arrival)
             asked = self.asked
@@ -59,16 +76,12 @@ class WebhookSubscription:
         If so, `on_queue_update` was called with `Completed`. When the delivery arrives, a running poll is
         cancelled, but a running callback is not.
         """
-        asked = self.asked.following
-        interval = asked.poll_interval or SLOW_POLL
-        await asyncio.wait((arrival,), timeout=interval)  # most deliveries arrive before the first poll
-        following = Following(logs=asked.logs, poll_interval=interval)
-        async with contextlib.aclosing(self.asked.operations.updates(self.asked.state, following)) as updates:
-            while status := await _unless(arrival, partial(anext, updates)):
-                await call_back(self.asked.on_queue_update, status)
-                if isinstance(status, Completed):
-                    return True
-        return False
+        asked, status = self.asked, None
+        polls = slow_polls(arrival, asked.operations, asked.state, asked.following)
+        async with contextlib.aclosing(polls) as updates:
+            async for status in updates:
+                await call_back(asked.on_queue_update, status)
+        return isinstance(status, Completed)
 
     async def _by_event(self, event: WebhookEvent, reported: bool) -> Result[Any, str]:
         asked, state = self.asked, self.asked.state
@@ -77,7 +90,8 @@ class WebhookSubscription:
             await call_back(asked.on_queue_update, event.completed)
         if event.is_incomplete:
             return await asked.operations.result(state, asked.output_type)
-        if event.lacks_headers:  # fetch the result, which has them; use the event if that fails
+        if event.lacks_headers or (self.receiver.fetch_units and event.ok):
+            # Fetch the result, whose response has headers; use the event if that fails.
             with contextlib.suppress(TransportError, RequestFailedError):
                 return await asked.operations.result(state, asked.output_type)
         result = event.result(state.endpoint_id, output_type=asked.output_type)
@@ -87,6 +101,23 @@ class WebhookSubscription:
             logs=tuple(state.logs),
             files=asked.operations.files,
         )
+
+
+async def slow_polls(
+    arrival: asyncio.Future[Any], operations: QueueOperations, state: RequestState, following: Following
+) -> AsyncGenerator[QueueStatus, None]:
+    """Follow the request by slow polls, and yield each status, until it is completed or `arrival` is done.
+
+    If `arrival` is done first, a running poll is cancelled.
+    """
+    interval = following.poll_interval or SLOW_POLL
+    await asyncio.wait((arrival,), timeout=interval)  # most deliveries arrive before the first poll
+    slow = Following(logs=following.logs, poll_interval=interval)
+    async with contextlib.aclosing(operations.updates(state, slow)) as updates:
+        while status := await _unless(arrival, partial(anext, updates)):
+            yield status
+            if isinstance(status, Completed):
+                return
 
 
 async def _unless(arrival: asyncio.Future[Any], work: Callable[[], Awaitable[T]]) -> T | None:

@@ -21,7 +21,7 @@ from fal_async.errors import (
 from fal_async.models import Result, T
 from fal_async.options import CallOptions, QueueOptions, RunOptions, clean_headers, documented
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.following import MODES, Following, SubscribeMode
+from fal_async.protocol.following import Following, SubscribeMode
 from fal_async.protocol.structure import check_output_type
 from fal_async.session.direct_run import DirectRun
 from fal_async.session.view import View
@@ -233,7 +233,8 @@ class Calls:
             on_queue_update: a function, async or not, that is called with each status. Its exceptions
                 have the same effect as those of `on_enqueue`. None (default): no function.
             mode: how the request is followed: "polling" (default), "streaming", "auto" or "webhook"; see
-                `SubscribeMode`. "webhook" needs an attached receiver, and can't be combined with `key`.
+                `SubscribeMode`. "webhook" needs an attached receiver. With a `key`, the delivery may arrive at any
+                process that uses the ledger.
             poll_interval: seconds between polls. None (default): depends on the run times that the endpoint had
                 before; 30 in mode "webhook".
             timeout: seconds for the whole call: uploads, submit, waiting, retries and fetching the result. None
@@ -284,8 +285,6 @@ class Calls:
         from fal_async.queue.subscription import Subscription
 
         endpoint = EndpointId.parse(endpoint_id, path)
-        if mode == "webhook" and key is not None:
-            raise ConfigurationError(f"mode='webhook' with key=: expected one of {', '.join(MODES)}")
         receiver = self._view.webhooks.receiver_for(webhook_url) if mode == "webhook" else None
         followed = "polling" if mode == "webhook" else mode
         following = Following(logs=logs, mode=followed, poll_interval=poll_interval)
@@ -312,13 +311,15 @@ class Calls:
             ),
         )
         if key is not None or run or uncertain != "lookup":
-            caller = self._view.keyed(key).caller(asked, key=key, run=run, uncertain=uncertain)
+            caller = self._view.keyed(key).caller(
+                asked, key=key, run=run, uncertain=uncertain, by_webhook=receiver is not None
+            )
             return await caller.result(timeout)
         work = asked.result
         if receiver is not None:
             from fal_async.queue.webhook_subscription import WebhookSubscription
 
-            work = WebhookSubscription(asked=asked, arrivals=receiver.arrivals).result
+            work = WebhookSubscription(asked=asked, receiver=receiver).result
         return await asked.supervised(work, timeout)
 
     async def verify_credentials(self) -> bool:

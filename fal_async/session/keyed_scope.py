@@ -11,15 +11,19 @@ from fal_async.protocol.ledger.key_checks import check_key, check_run, check_unc
 
 if TYPE_CHECKING:
     from fal_async.config import Settings
+    from fal_async.keyed.call import Ended
     from fal_async.keyed.caller import Caller
     from fal_async.keyed.ledger_requests import LedgerRequests
     from fal_async.keyed.recover import Recovered
+    from fal_async.keyed.session_ledger import SessionLedger
     from fal_async.keyed.view_calls import ViewCalls
+    from fal_async.models import Completed
     from fal_async.protocol.ledger.decisions import Uncertain
     from fal_async.queue.operations import QueueOperations
     from fal_async.queue.subscription import Subscription
     from fal_async.session.ledger_choice import LedgerChoice
     from fal_async.session.shared import Shared
+    from fal_async.webhooks import Webhooks
 
 
 class _View(Protocol):
@@ -29,6 +33,9 @@ class _View(Protocol):
 
     @property
     def operations(self) -> QueueOperations: ...
+
+    @property
+    def webhooks(self) -> Webhooks: ...
 
 
 class KeyedScope:
@@ -47,15 +54,27 @@ class KeyedScope:
         """Return `calls` with other queue operations, such as those of a batch."""
         from fal_async.keyed.view_calls import ViewCalls
 
-        shared = self._view.shared
-        ledger = shared.ledger_of(self._choice.given)
+        return ViewCalls(operations, self.ledger(), self._view.shared.open, self._receiver_url)
+
+    def ledger(self) -> SessionLedger:
+        """Return the ledger of the view, which knows the credentials of its tenant then."""
+        ledger = self._view.shared.ledger_of(self._choice.given)
         if self._choice.tenant is not None:
             space = self._space("")
-            ledger.cancels.setdefault((space.origin, space.tenant), self._cancel)
-        return ViewCalls(operations, ledger, shared.open)
+            ledger.tenants.setdefault((space.origin, space.tenant), self)
+        return ledger
 
-    async def _cancel(self, record: Record) -> CancelOutcome:
+    def _receiver_url(self) -> str | None:
+        receiver = self._view.webhooks.receiver
+        return None if receiver is None else receiver.url
+
+    async def cancel(self, record: Record) -> CancelOutcome:
+        """Cancel the request of an entry on fal, with the credentials of this view."""
         return await self.requests.cancel(record)
+
+    async def fetch(self, record: Record, completed: Completed) -> Ended:
+        """Fetch and store the outcome of a completed request, with the credentials of this view."""
+        return await self.requests.fetch(record, completed)
 
     async def recover(self, run: str | None) -> Recovered:
         """Follow the requests that earlier processes left running: those of one run of keys, or of all (None)."""
@@ -71,14 +90,29 @@ class KeyedScope:
         whose = None if self._choice.tenant is None else self._space("")
         return LedgerRequests(self._view.operations, self.calls, place_of=self.place, whose=whose)
 
-    def caller(self, asked: Subscription, *, key: str | None, run: str, uncertain: Uncertain) -> Caller:
-        """Return the caller that joins or starts the request. Raises ConfigurationError for an invalid argument."""
+    def caller(
+        self,
+        asked: Subscription,
+        *,
+        key: str | None,
+        run: str,
+        uncertain: Uncertain,
+        by_webhook: bool,
+    ) -> Caller:
+        """Return the caller that joins or starts the request. Raises ConfigurationError for an invalid argument.
+
+        `by_webhook`: whether it waits for the delivery to the session's receiver.
+        """
         from fal_async.keyed.call import KeyedRequest
         from fal_async.keyed.caller import Caller
 
         check_uncertain(uncertain)
         request = KeyedRequest(
-            place=self.place(key, run), new=asked.new, following=asked.following, uncertain=uncertain
+            place=self.place(key, run),
+            new=asked.new,
+            following=asked.following,
+            uncertain=uncertain,
+            delivery="wait" if by_webhook else None,
         )
         return Caller(
             begin=partial(self.calls.begin, request),

@@ -114,6 +114,11 @@ class Shared:
             self._ledgers[name] = SessionLedger(given)
         return self._ledgers[name]
 
+    @property
+    def ledgers(self) -> tuple[SessionLedger, ...]:
+        """The ledgers that views have used."""
+        return tuple(self._ledgers.values())
+
     def open(self) -> None:
         """Open the pool. Raises SessionStateError if it was closed, or belongs to another event loop."""
         if self._own is None:
@@ -131,7 +136,7 @@ class Shared:
             try:
                 await asyncio.gather(*(part.aclose() for part in tuple(self.open_parts)))
             finally:
-                await asyncio.gather(*(ledger.aclose() for ledger in tuple(self._ledgers.values())))
+                await asyncio.gather(*(ledger.aclose() for ledger in self.ledgers))
         finally:
             if self._own is None:
                 await self.pool.aclose()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fal_async.keyed.ledger_requests import LedgerRequests
     from fal_async.protocol.polling import RunTimesByEndpoint
     from fal_async.protocol.storage.uploads import CdnToken
+    from fal_async.protocol.webhook_events import WebhookEvent
     from fal_async.queue import Queue
     from fal_async.queue.operations import QueueOperations
     from fal_async.realtime import Realtime, RealtimeTokens
@@ -191,9 +192,24 @@ class View:
             return self.root.webhooks
         from fal_async.webhooks import Webhooks
 
-        webhooks = Webhooks(self.transport, self.settings.hosts)
+        webhooks = Webhooks(self.transport, self.settings.hosts, self._store_delivery)
         self.shared.open_parts.add(webhooks)
         return webhooks
+
+    async def _store_delivery(
+        self, event: WebhookEvent, token: str | None, *, fetch_units: bool
+    ) -> bool | None:
+        """Store a delivery; see `store_delivery`. None if no view of the session has a ledger."""
+        if self.ledger.given is not None:
+            self._keyed.ledger()  # it may not have been used yet
+        ledgers = self.shared.ledgers
+        if not ledgers:
+            return None
+        from fal_async.keyed.deliveries.stored_deliveries import store_delivery
+        from fal_async.protocol.ledger.key_checks import space_of
+
+        origin = space_of(self.settings.hosts, proxy_url=self.settings.proxy_url).origin
+        return await store_delivery(event, token, ledgers, origin, fetch_units=fetch_units)
 
 
 def _key_source(settings: Settings, shared: Shared) -> KeySource:

@@ -14,7 +14,7 @@ from fal_async.protocol.http import HttpRequest, Operation
 from fal_async.protocol.webhook_events import WebhookEvent
 from fal_async.protocol.webhooks import KEY_SET_PATH, META_PATH, HeaderFields
 from fal_async.transport import Transport
-from fal_async.webhooks.receiver import EventCallback, WebhookReceiver
+from fal_async.webhooks.receiver import EventCallback, StoreDelivery, WebhookReceiver
 from fal_async.webhooks.seen_store import MemoryStore, SeenStore
 from fal_async.webhooks.verifier import WebhookVerifier
 
@@ -28,8 +28,10 @@ class Webhooks:
             the first `attach`.
     """
 
-    def __init__(self, transport: Transport, hosts: Hosts) -> None:
-        self._transport, self._hosts = transport, hosts
+    def __init__(
+        self, transport: Transport, hosts: Hosts, store_delivery: StoreDelivery | None = None
+    ) -> None:
+        self._transport, self._hosts, self._store_delivery = transport, hosts, store_delivery
         self._verifier: WebhookVerifier | None = None
         self.receiver: WebhookReceiver | None = None
 
@@ -41,19 +43,24 @@ class Webhooks:
         store: SeenStore | None = None,
         verifier: WebhookVerifier | None = None,
         check_address: bool = False,
+        fetch_units: bool = False,
     ) -> WebhookReceiver:
         """Make a receiver of webhook deliveries and attach it to this session, in place of an earlier receiver.
 
         Args:
             url: The public http(s) URL at which fal reaches this process.
-            on_event: Called once with each event that no task of this process waits for; may be async. fal
-                allows 15 s for the first delivery (protocol 8.2), so longer work must run elsewhere. None
-                (default): such events are only marked as handled.
-            store: Remembers which events were handled. None (default): a `MemoryStore`, for one process.
+            on_event: Called once with each event that no task of this process waits for, except those of
+                `subscribe(mode="webhook", key=...)`, which the ledger stores; may be async. fal allows 15 s for the
+                first delivery (protocol 8.2), so longer work must run elsewhere. None (default): such events are
+                only marked as handled.
+            store: Remembers which events were handled that the ledger does not store. None (default): a
+                `MemoryStore`, for one process.
             verifier: Checks that fal sent the deliveries. None (default): a verifier that fetches fal's keys from
                 this session's hosts.
             check_address: Whether deliveries from addresses that `GET /v1/meta` does not list are also refused
                 (protocol 8.2); default False. Can't be combined with `verifier`.
+            fetch_units: Whether each delivered result is fetched from fal, with one HTTP request, because only that
+                response has `billable_units`; for `mode="webhook"` and for requests of the ledger. Default False.
 
         Returns:
             The receiver. Serve it with `webhook_route` or `webhook_router`, or call its `receive` in your own
@@ -70,7 +77,12 @@ class Webhooks:
         if verifier is None:
             verifier = self.make_verifier(check_address=True) if check_address else self.verifier
         self.receiver = WebhookReceiver(
-            url, verifier, on_event=on_event, store=MemoryStore() if store is None else store
+            url,
+            verifier,
+            on_event=on_event,
+            store=MemoryStore() if store is None else store,
+            fetch_units=fetch_units,
+            store_delivery=self._store_delivery,
         )
         return self.receiver
 

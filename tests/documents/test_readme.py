@@ -14,12 +14,14 @@ import pytest
 from tests.documents import test_programs, test_ray_chapter, test_recipes
 from tests.documents.code_blocks import DOCUMENTS, PYTHON, ROOT, Block, emulator_process, environment
 from tests.documents.engines import programs
+from tests.workers import serve
 
 HERE = ("run: script", "run: snippet")
 ELSEWHERE = [
     *test_recipes.BLOCKS.values(),
     *test_programs.BLOCKS.values(),
     *test_ray_chapter.BLOCKS.values(),
+    *serve.BLOCKS.values(),
     *programs.BLOCKS.values(),
 ]
 """Blocks that another file has a test of."""

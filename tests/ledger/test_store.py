@@ -53,6 +53,20 @@ async def test_a_key_is_stored_with_each_step_from_its_claim_to_its_outcome(stor
     assert await store.find_request("http://127.0.0.1:1", "request-1") is None
 
 
+async def test_a_wait_for_a_change_ends_when_another_store_changes_or_has_deleted_the_entry(
+    where: Where, store: Store
+) -> None:
+    hold = await claimed(store)
+    version = (await store.submitted(hold, "request-1", 101.0)).version
+    waiting = asyncio.create_task(store.until_changed(hold.entry, version, 600))
+    other = await open_store(where)
+    ended = await other.end(hold.entry, "request-1", done())
+    await waiting
+    assert await other.forget(hold.entry, ended.version)
+    await store.until_changed(hold.entry, ended.version, 600)
+    await other.aclose()
+
+
 async def test_a_claim_with_an_outdated_version_is_refused(store: Store) -> None:
     hold = await claimed(store)
     assert await store.claim(new_claim()) is None

@@ -79,7 +79,9 @@ def receiver_app(receiver: WebhookReceiver) -> Callable[[web.BaseRequest], Await
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         try:
-            receipt = await receiver.receive(request.headers, await request.read(), client=request.remote)
+            body = await request.read()
+            query = request.rel_url.raw_query_string
+            receipt = await receiver.receive(request.headers, body, client=request.remote, query=query)
         except WebhookVerificationError:
             return web.Response(status=401)
         return web.Response(status=503 if receipt == "busy" else 200)

@@ -199,6 +199,7 @@ class PostgresStore:
         self, origin: str, request_id: str, at: float, *, token: str | None = None, end: End | None = None
     ) -> Delivered | None:
         database = self._checked()
+        self._clean_up()
         work = transactions.delivered(
             database, lambda: delivered.deliver(origin, request_id, at, token=token, end=end)
         )

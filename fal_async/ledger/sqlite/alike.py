@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import attrs
 
 from fal_async.ledger.sql.rows import packed
-from fal_async.ledger.sqlite.reads import Tables, find_some
+from fal_async.ledger.sqlite.reads import Tables, find_some, versions
 from fal_async.protocol.ledger.entry import Payload, Place, Record
 
 T = TypeVar("T")
@@ -102,4 +102,17 @@ def _find(tables: Tables, given: Sequence[tuple[Place, bool]]) -> list[Record | 
     return [found.get(one) for one in given]
 
 
-FIND = Kind(4, _as_it_is, _find)  # the last kind, so that it reads what the other kinds have written
+def _entry(_: Tables, __: int, given: int) -> int:
+    return given
+
+
+def _versions(tables: Tables, given: Sequence[int]) -> list[int | None]:
+    found: dict[int, int] = {}
+    for some in pieces(given):
+        found |= versions(tables, some)
+    return [found.get(entry) for entry in given]
+
+
+# The last kinds, so that they read what the other kinds have written.
+FIND = Kind(4, _as_it_is, _find)
+VERSION = Kind(5, _entry, _versions)

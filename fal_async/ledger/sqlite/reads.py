@@ -121,6 +121,13 @@ def by_number(tables: Tables, entry: int, *, payloads: bool = False) -> Record |
     return None if row is None else _whole(tables, [row], payloads)[0]
 
 
+def versions(tables: Tables, entries: Sequence[int]) -> dict[int, int]:
+    """Return the version of each entry that exists, by its number."""
+    return dict(
+        tables.db.execute(f"SELECT id, version FROM entries WHERE id IN ({_marks(entries)})", entries)
+    )
+
+
 def known(tables: Tables, request_ids: Collection[str]) -> set[str]:
     ids, found = list(request_ids), set()
     for start in range(0, len(ids), _AT_ONCE):

@@ -17,7 +17,7 @@ from fal_async.errors import FalError, LedgerError, SessionStateError
 from fal_async.ledger.sql import after_submit, claims, delivered
 from fal_async.ledger.sql.statements import Write
 from fal_async.ledger.sqlite import pieces, reads
-from fal_async.ledger.sqlite.alike import FIND
+from fal_async.ledger.sqlite.alike import FIND, VERSION
 from fal_async.ledger.sqlite.cleaning import Cleaning
 from fal_async.ledger.sqlite.group_commit import Member, Operation
 from fal_async.ledger.sqlite.ledger_file import LedgerFile
@@ -26,6 +26,7 @@ from fal_async.ledger.sqlite.open_files import open_files
 from fal_async.ledger.sqlite.pieces import Work
 from fal_async.ledger.sqlite.reads import Tables
 from fal_async.ledger.sqlite.sqlite_errors import PATIENCE
+from fal_async.ledger.sqlite.version_looks import until_other, version_of
 from fal_async.ledger.sqlite.writes import deliver, resign, run
 from fal_async.ledger.store import Delivered, Hold, NewClaim, Search
 from fal_async.protocol.ledger.entry import End, Place, Record, Space, State, StoredFile
@@ -204,12 +205,13 @@ class SqliteStore:
     async def deliver(
         self, origin: str, request_id: str, at: float, *, token: str | None = None, end: End | None = None
     ) -> Delivered | None:
+        self._clean_up()
         return await self._write(
             lambda tables, _: deliver(tables, delivered.deliver(origin, request_id, at, token=token, end=end))
         )
 
-    async def until_changed(self, entry: int, version: int, seconds: float) -> None:  # noqa: ARG002
-        await asyncio.sleep(seconds)
+    async def until_changed(self, entry: int, version: int, seconds: float) -> None:
+        await until_other(lambda: self._read(version_of(entry), kind=VERSION, given=entry), version, seconds)
 
     async def until_owners_known(self, search: Search) -> None:
         """Do nothing: the lock of an owner is free as soon as its process has ended."""

@@ -53,6 +53,7 @@ def end_of(
     completed: Completed | None,
     at: float,
     taken_at: float | None = None,
+    is_delivered: bool = False,
 ) -> End | Open:
     """Return the outcome of an attempt whose request id is known, or `Open` if it has none yet.
 
@@ -67,6 +68,8 @@ def end_of(
         at: the current time, in Unix seconds.
         taken_at: when it became known that fal has accepted the request, in Unix seconds; None (the default): long
             ago.
+        is_delivered: whether the error is from a webhook delivery, whose signature proves that it is the outcome;
+            default False.
     """
     if isinstance(outcome, CancelOutcome):
         return _of_cancel(outcome, at)
@@ -82,7 +85,7 @@ def end_of(
         return _ended("failed", "expired", outcome, at, final=True)
     if isinstance(outcome, RequestFailedError | StartTimeoutError):
         return _ended("failed", "failed", outcome, at)
-    if not isinstance(outcome, ApiError) or not _is_models_own(outcome, completed):
+    if not isinstance(outcome, ApiError) or not (is_delivered or _is_models_own(outcome, completed)):
         return Open.STAYS
     again = outcome.status >= 500 or outcome.status in _TEMPORARY
     return _ended("failed", "failed", outcome, at, final=not again)
