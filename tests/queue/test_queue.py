@@ -475,11 +475,14 @@ async def test_mode_auto_polls_endpoints_that_are_known_to_be_quick(fal: Session
     async def quick(input: Any) -> str:
         return "done"
 
-    await fal.subscribe("me/quick", mode="auto")
-    assert emulator.count("status_stream") == 1
-    await fal.subscribe("me/quick", mode="auto")
+    streams = 0
+    while not emulator.count("status"):  # on a busy machine the first requests may be slow
+        streams = emulator.count("status_stream")
+        await fal.subscribe("me/quick", mode="auto")
+    assert streams >= 1
+    assert emulator.count("status_stream") == streams
     await fal.subscribe("me/quick", mode="streaming")
-    assert emulator.count("status_stream") == 2
+    assert emulator.count("status_stream") == streams + 1
     assert emulator.count("status") == 1
 
 
