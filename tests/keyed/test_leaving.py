@@ -139,10 +139,15 @@ async def test_a_submit_without_a_response_is_uncertain_after_closing_or_a_time_
     emulator: Emulator, runs: Where
 ) -> None:
     async with session_on(emulator, ledger=runs) as fal, session_on(emulator, ledger=runs) as other:
+        for one in (fal, other):
+            await one.queue.submit(
+                LLM, ASK, key="first"
+            )  # opens the ledger, which may take longer than `timeout`
         emulator.faults.add(Fault.stall(30, on="submit", times=2))
+        before = emulator.count("submit")
         task = asyncio.create_task(fal.subscribe(LLM, ASK, key="a"))
-        too_slow = asyncio.create_task(other.subscribe(LLM, ASK, key="b", cancel_on_exit=True, timeout=0.3))
-        await emulator.wait_for("submit", 2)
+        too_slow = asyncio.create_task(other.subscribe(LLM, ASK, key="b", cancel_on_exit=True, timeout=1.5))
+        await emulator.wait_for("submit", before + 2)
         closed = await closed_while(fal, task)
         assert "fal may have the request" in str(closed)
         assert isinstance(closed.__cause__, SubmissionUncertainError)
