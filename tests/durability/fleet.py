@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
+import signal
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -50,7 +52,10 @@ class Fleet:
     _coming: deque[tuple[int, Event]] = attrs.field(factory=deque)
     """The events, each with the number of answers after which it happens."""
     _errors: Counter[str] = attrs.field(factory=Counter)
-    _given: int = 0
+    _given: Counter[int] = attrs.field(factory=Counter)
+    """The number of answers of each process."""
+    _turn: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+    """Held during an event, so that there is one at a time."""
 
     async def prove(self, patience: float | None) -> Account:
         """Make the calls in all processes, then once more in one, and compare the account; see `random_kills`."""
@@ -65,7 +70,7 @@ class Fleet:
             for number in range(self.workers):
                 group.create_task(self._work(attrs.evolve(self.plan, shuffle=number)))
         assert not self._coming
-        self.account.stories.append(f"{self._given} answers, among them errors: {dict(self._errors)}")
+        self.account.stories.append(f"{self._given.total()} answers, among them errors: {dict(self._errors)}")
         ran = await to_the_end(self.url, self.plan, self.account, patience)
         await compare(self.url, self.plan, ran, self.account)
         return self.account
@@ -80,24 +85,28 @@ class Fleet:
                 assert process.stdout is not None
                 async for line in process.stdout:
                     if line.endswith(b"\n"):
-                        await self._answered(json.loads(line)["error"])
+                        await self._answered(plan.shuffle, json.loads(line)["error"])
                 del self._running[plan.shuffle]
                 ran = await ended(process)
             if ran.status != KILLED:
                 assert ran.status == 0, ran.errors
                 return
+            self.account.kills += 1
 
-    async def _answered(self, error: str | None) -> None:
-        self._given += 1
+    async def _answered(self, number: int, error: str | None) -> None:
+        self._given[number] += 1
         if error is not None:
             self._errors[error] += 1
-        if self._coming and self._given >= self._coming[0][0]:
-            await self._coming.popleft()[1]()
+        if self._coming and self._given.total() >= self._coming[0][0]:
+            _, event = self._coming.popleft()
+            async with self._turn:
+                await event()
 
     async def _kill(self) -> None:
-        process = self.dice.choice([each for each in self._running.values() if each.returncode is None])
-        process.kill()
-        self.account.kills += 1
+        """Kill the process that has most calls left."""
+        slowest = min(self._running, key=lambda number: self._given[number])
+        process = self._running[slowest]
+        os.kill(process.pid, signal.SIGKILL)
         if self.hurries:
             await process.wait()
             await self._regard_as_dead(process.pid)

@@ -16,7 +16,7 @@ from fal_async.errors import ConfigurationError, SessionStateError
 from fal_async.ledger.postgres.connection_types import Connection
 from fal_async.ledger.postgres.owners import Owners
 from fal_async.ledger.postgres.postgres_address import Address
-from fal_async.ledger.postgres.postgres_errors import is_passing, ledger_error
+from fal_async.ledger.postgres.postgres_errors import FAILURES, is_passing, ledger_error
 from fal_async.ledger.postgres.postgres_schema import SCHEMA, prepare
 from fal_async.protocol.ledger.entry import Space
 
@@ -85,7 +85,7 @@ class Database:
         is_pooled = self.address.direct is not None
         return asyncpg.create_pool(
             self.address.url,
-            min_size=1,
+            min_size=0,  # else the driver logs each try to connect again
             max_size=self.address.pool_size,
             init=self._check,
             reset=_nothing,  # no operation changes the state of its connection
@@ -139,7 +139,7 @@ class Database:
         while True:
             try:
                 return await attempt()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+            except (*FAILURES, ValueError) as error:
                 self.spaces.clear()  # one of them may have been rolled back
                 if not is_passing(error) or self._loop.time() >= until:
                     raise ledger_error(error, self.address.name) from error
@@ -152,7 +152,11 @@ class Database:
         if self._pool is None:
             raise SessionStateError(f"the ledger {self.address.name} is closed: open it again")
         async with self._pool.acquire(timeout=_PER_STATEMENT) as connection:
-            return await self._work(connection, work, whole=whole)
+            try:
+                return await self._work(connection, work, whole=whole)
+            except asyncpg.InternalClientError:
+                connection.terminate()  # it is of no use any more
+                raise
 
     async def _work(
         self,
@@ -194,7 +198,7 @@ class Database:
             try:
                 async with asyncio.timeout(_TO_CONNECT):
                     await pool.close()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except FAILURES:
                 pool.terminate()
 
     def terminate(self) -> None:
@@ -212,7 +216,7 @@ class Database:
 
     async def _abandoned(self, number: int) -> None:
         # If the connection is lost, so is the lock.
-        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        with contextlib.suppress(*FAILURES):
             await self.owners.leave(number)
 
     def _terminate(self) -> None:

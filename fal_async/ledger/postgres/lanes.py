@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
-from fal_async.errors import FalError
 from fal_async.ledger.postgres.connection_types import Connection
 from fal_async.ledger.postgres.database import Database
 from fal_async.ledger.postgres.postgres_errors import ledger_error
@@ -83,7 +82,7 @@ class Lane(Generic[Given, Answer]):
         database, given = self._database, [one for one, _ in calls]
         try:
             answers = await database.run(lambda connection: self._run(database, connection, given))
-        except FalError as error:
+        except Exception as error:
             for _, future in calls:
                 if not future.done():
                     future.set_exception(ledger_error(error, database.address.name))

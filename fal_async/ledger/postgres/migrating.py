@@ -6,7 +6,7 @@ import asyncpg
 
 from fal_async.errors import ConfigurationError
 from fal_async.ledger.postgres.postgres_address import Address
-from fal_async.ledger.postgres.postgres_errors import ledger_error
+from fal_async.ledger.postgres.postgres_errors import FAILURES, ledger_error
 from fal_async.ledger.postgres.postgres_schema import grants, migrate
 
 _TO_CONNECT = 10.0
@@ -33,7 +33,7 @@ async def migrate_tables(address: Address, role: str | None) -> tuple[int | None
             connection.terminate()
             raise
         await connection.close(timeout=_TO_CONNECT)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+    except (*FAILURES, ValueError) as error:
         raise ledger_error(error, address.name) from error
     return versions
 

@@ -20,7 +20,7 @@ import asyncpg
 
 from fal_async.errors import ConfigurationError, FalError
 from fal_async.ledger.postgres.connection_types import Connection
-from fal_async.ledger.postgres.postgres_errors import is_passing, ledger_error
+from fal_async.ledger.postgres.postgres_errors import FAILURES, is_passing, ledger_error
 from fal_async.protocol.ledger.entry import Owner
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class Owners:
             try:
                 async with self._turn:
                     return await work(connection)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as broken:
+            except FAILURES as broken:
                 error = broken
                 if not is_passing(broken):
                     break
@@ -159,7 +159,7 @@ class Owners:
         """Close the connection."""
         keeping, connection = self._keeping, self._connection
         if connection is not None and not connection.is_closed():
-            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with contextlib.suppress(*FAILURES):
                 await connection.close(timeout=2.0)
         self.terminate()
         if keeping is not None:

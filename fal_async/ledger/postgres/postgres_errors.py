@@ -9,6 +9,8 @@ import asyncpg
 
 from fal_async.errors import ConfigurationError, FalError, LedgerError, one_line
 
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What the driver raises."""
 _PASSING = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -18,6 +20,7 @@ _PASSING = (
     asyncpg.TooManyConnectionsError,
     asyncpg.TransactionRollbackError,
     asyncpg.InterfaceError,  # the connection was closed by another error
+    asyncpg.InternalClientError,  # or is being closed
     OSError,  # TimeoutError is one, too
 )
 """Errors after which the same operation may succeed, on another connection."""

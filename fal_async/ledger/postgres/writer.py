@@ -7,10 +7,9 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-import asyncpg
-
 from fal_async.errors import FalError
 from fal_async.ledger.postgres.database import Database
+from fal_async.ledger.postgres.postgres_errors import FAILURES
 from fal_async.ledger.postgres.transactions import written
 from fal_async.ledger.sql.after_submit import leave_all
 from fal_async.ledger.sql.statements import Write
@@ -74,7 +73,7 @@ class Writer:
         number, self.number = self.number, None
         if number is not None:
             # If it fails, the server releases the lock when the connection is closed.
-            with contextlib.suppress(FalError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with contextlib.suppress(FalError, *FAILURES):
                 async with asyncio.timeout(_LAST_WRITES):
                     await self._database.run(written(self._database, lambda: leave_all(number)), whole=True)
                     await self._database.owners.leave(number)
