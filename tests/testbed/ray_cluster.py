@@ -25,7 +25,7 @@ _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
-_SECONDS_TO_END = 20.0
+_SECONDS_TO_END = 40.0
 _OBJECT_STORE = 128 * 2**20
 """Bytes of shared memory."""
 

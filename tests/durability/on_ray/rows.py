@@ -89,10 +89,9 @@ def _killer(register: Any, kills: int, rows: int) -> Iterator[None]:
     def kill() -> None:
         while len(killed) < kills and not is_over.wait(_LOOK):
             actors, done = ray.get(register.state.remote())
-            alive = [(process, actor) for process, actor in actors if process not in killed]
-            if done < rows * (len(killed) + 1) // (kills + 1) or len(alive) < 2:
+            if done < rows * (len(killed) + 1) // (kills + 1) or actors[-1][0] in killed:
                 continue  # too early, or the killed actor has not begun again
-            process, actor = alive[-1]
+            process, actor = actors[-1]
             ray.kill(actor, no_restart=False)
             killed.append(process)
 

@@ -62,16 +62,20 @@ def formats(_: Path, folder: str, ledger: str) -> Iterator[Any]:
         dataset.write_parquet(where)
         table = pyarrow.parquet.read_table(where, columns=["id", *types, "request_id", "error"])
         kinds = {name: str(table.schema.field(name).type) for name in (*types, "request_id", "error")}
-        yield {"format": batch_format, "types": kinds, "rows": table.to_pylist()}
+        yield {"format": batch_format, "types": kinds, "rows": table.sort_by("id").to_pylist()}
 
 
 def files(_: Path, folder: str, ledger: str) -> Iterator[Any]:
     """Map rows with the paths and the bytes of their files."""
     rows = [row for row in numbered() if row["n"] % 2 == 0]
-    for row in mapped(rows, ledger=ledger, download=folder).take_all():
+    for row in _by_id(mapped(rows, ledger=ledger, download=folder)):
         yield {"data": json.loads(row["output"]), "paths": row["files"]}
-    for row in mapped(rows, "numpy", ledger=ledger, read_files=True).take_all():
+    for row in _by_id(mapped(rows, "numpy", ledger=ledger, read_files=True)):
         yield {"data": json.loads(row["output"]), "bytes": [part.decode() for part in row["files"]]}
+
+
+def _by_id(dataset: Any) -> list[dict[str, Any]]:
+    return sorted(dataset.take_all(), key=lambda row: str(row["id"]))
 
 
 def failures(logs: Path, ledger: str, credentials: str) -> Iterator[Any]:
