@@ -17,8 +17,9 @@ import attrs
 from fal_async import FalError, Ledger, RetryPolicy, Session, Timeouts
 from fal_async.ledger.store import Store
 from tests.durability.killing_store import Kill, killing
-from tests.durability.pictures import PICTURES
 
+PICTURES = "me/pictures"
+"""The model of these tests. This module does not import the emulator, which would double the start of a process."""
 POLICY = RetryPolicy(base_delay=0.01, max_delay=0.1, max_total=10)
 TIMEOUTS = Timeouts(connect=5, first_byte=5, total=10, run=10, stream=5)
 

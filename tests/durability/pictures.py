@@ -9,8 +9,7 @@ from typing import Any
 
 from fal_async import LedgerEntry
 from fal_async.emulator import Emulator, JobContext
-
-PICTURES = "me/pictures"
+from tests.durability.client import PICTURES
 
 
 def picture(number: int) -> bytes:

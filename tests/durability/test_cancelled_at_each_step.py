@@ -14,7 +14,7 @@ import pytest
 
 from fal_async import Ledger, Session, SessionStateError
 from fal_async.emulator import Emulator
-from tests.durability.pictures import PICTURES
+from tests.durability.client import PICTURES
 from tests.quick import session_on
 
 INPUT = {"n": 0, "seconds": 0.01}

@@ -13,7 +13,7 @@ import ray.data
 
 from fal_async import RetryPolicy, Timeouts
 from fal_async.integrations.ray import FalMapper
-from tests.durability.pictures import PICTURES
+from tests.durability.client import PICTURES
 
 ROWS_AT_A_TIME = 8
 """Number of rows in a batch."""
