@@ -9,7 +9,7 @@ from fal_async.errors import CancelOutcome, FalError, RequestCancelledError, Res
 from fal_async.keyed.call import Ended
 from fal_async.keyed.own_copies import Answer
 from fal_async.keyed.tools import Tools
-from fal_async.models import Files
+from fal_async.models import Completed, Files
 from fal_async.protocol.following import Following
 from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger import ends
@@ -87,12 +87,13 @@ class Outcomes:
 async def response_of(
     operations: QueueOperations,
     state: RequestState,
-    following: Following | None,
-    on_queue_update: UpdateCallback | None,
+    following: Following | None = None,
+    on_queue_update: UpdateCallback | None = None,
 ) -> HttpResponse:
     """Fetch the result of a request, from fal's history if the queue no longer has it.
 
-    `following`: how to wait first until the request is complete; None: it may be complete.
+    `following`: how to wait first until the request is complete; None (the default): it may be complete.
+    `on_queue_update` is called with each status meanwhile; None (the default): nothing is called.
     """
     try:
         if following is not None:
@@ -113,6 +114,16 @@ def replay(record: Record, files: Files, *, from_ledger: bool, state: RequestSta
         return _ended(record, record.request_id, error=error, from_ledger=from_ledger)
     answer = Answer(response=stored_answer(record), ref=ref_of(record), files=files, state=state)
     return _ended(record, record.request_id, answer=answer, from_ledger=from_ledger)
+
+
+def delivered(record: Record, state: RequestState, files: Files, *, from_ledger: bool) -> Ended:
+    """Return the stored outcome of an entry for callers that have waited for its delivery; see `replay`."""
+    ended = replay(record, files, from_ledger=from_ledger, state=state)
+    state.attempts["webhook"] = 1
+    if state.completed is None:
+        failure = ended.error.message if isinstance(ended.error, FalError) else None
+        state.last_status = Completed(request_id=state.request_id, error=failure)
+    return ended
 
 
 def _ended(

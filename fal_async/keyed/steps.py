@@ -20,11 +20,11 @@ from fal_async.keyed.call import Ended, KeyedRequest
 from fal_async.keyed.deliveries.entry_wait import EntryWait
 from fal_async.keyed.input_digests import Recognised
 from fal_async.keyed.joined import Joined
-from fal_async.keyed.outcomes import Outcomes, replay, response_of
+from fal_async.keyed.outcomes import Outcomes, delivered, replay, response_of
 from fal_async.keyed.submits import KeyedSubmit, Outrun
 from fal_async.keyed.tools import Tools
-from fal_async.models import Completed
 from fal_async.protocol.following import Following
+from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger import decisions, refusals
 from fal_async.protocol.ledger.decisions import Asked, decide, newest_claim
 from fal_async.protocol.ledger.entry import ENDED, Place, Record
@@ -285,19 +285,25 @@ class Steps(Joined):
 
     async def _end_of(self, state: RequestState) -> Ended | None:
         """Wait for the outcome of a request, and store it. None if the next step has to be decided."""
-        operations = self.tools.operations
         try:
-            if state.completed is None and self._is_delivered(state):
-                wait = self.waits.outcome(self.record, operations, state, self.following, self.changed)
-                if (record := await wait) is not None:
-                    return self._delivered(record, state)
-            following = self.following if state.completed is None else None
-            response = await response_of(operations, state, following, lambda _: self.changed())
+            found = await self._answer_of(state)
         except FalError as error:
             self.is_writing = True
             return await self.outcomes.failed(state, error)
+        if isinstance(found, Record):
+            return self._delivered(found, state)
         self.is_writing = True
-        return await self.outcomes.done(state, response)
+        return await self.outcomes.done(state, found)
+
+    async def _answer_of(self, state: RequestState) -> HttpResponse | Record:
+        """Wait until the request is complete, and fetch its result; or return the entry if that is delivered."""
+        operations = self.tools.operations
+        if state.completed is None and self._is_delivered(state):
+            wait = self.waits.outcome(self.record, operations, state, self.following, self.changed)
+            if (found := await wait) is not None:
+                return found
+        following = self.following if state.completed is None else None
+        return await response_of(operations, state, following, lambda _: self.changed())
 
     @property
     def _waits_for_delivery(self) -> bool:
@@ -313,11 +319,7 @@ class Steps(Joined):
         self.record = record
         if record.state not in ENDED or record.request_id != state.request_id:
             return None
-        files, from_ledger = self.tools.operations.files, not self.newest
-        ended = replay(record, files, from_ledger=from_ledger, state=state)
-        failure = ended.error.message if isinstance(ended.error, FalError) else None
-        state.last_status = Completed(request_id=state.request_id, error=failure)
-        state.attempts["webhook"] = 1
+        ended = delivered(record, state, self.tools.operations.files, from_ledger=not self.newest)
         self.changed()
         return ended
 

@@ -67,7 +67,9 @@ class WebhookSubscription:
             await self.asked.tell_id()
             reported = await self._completed_by_polls(arrival)
             asked = self.asked
-            result = await _unless(arrival, partial(asked.operations.result, asked.state, asked.output_type))
+            result = await unless_arrived(
+                arrival, partial(asked.operations.result, asked.state, asked.output_type)
+            )
             return await self._by_event(arrival.result(), reported) if result is None else result
 
     async def _completed_by_polls(self, arrival: asyncio.Future[WebhookEvent]) -> bool:
@@ -114,13 +116,13 @@ async def slow_polls(
     await asyncio.wait((arrival,), timeout=interval)  # most deliveries arrive before the first poll
     slow = Following(logs=following.logs, poll_interval=interval)
     async with contextlib.aclosing(operations.updates(state, slow)) as updates:
-        while status := await _unless(arrival, partial(anext, updates)):
+        while status := await unless_arrived(arrival, partial(anext, updates)):
             yield status
             if isinstance(status, Completed):
                 return
 
 
-async def _unless(arrival: asyncio.Future[Any], work: Callable[[], Awaitable[T]]) -> T | None:
+async def unless_arrived(arrival: asyncio.Future[Any], work: Callable[[], Awaitable[T]]) -> T | None:
     """Return the value of `work`; or cancel `work` and return None if `arrival` is done first."""
     if arrival.done():
         return None

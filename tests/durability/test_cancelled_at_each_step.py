@@ -15,6 +15,7 @@ import pytest
 from fal_async import Ledger, Session, SessionStateError
 from fal_async.emulator import Emulator
 from tests.durability.client import PICTURES
+from tests.keyed.workers import workers
 from tests.quick import session_on
 
 INPUT = {"n": 0, "seconds": 0.01}
@@ -70,3 +71,19 @@ async def test_a_session_closed_at_any_step_leaves_no_claim_and_the_next_one_con
             async with session_on(pictures, ledger=ledger) as fal:
                 result = await fal.subscribe(PICTURES, INPUT, key=key)
             assert (result.data["n"], len(pictures.jobs)) == (0, before + 1), steps
+
+
+async def test_a_call_in_webhook_mode_cancelled_at_any_step_goes_on_and_is_not_paid_again(
+    pictures: Emulator, tmp_path: Path
+) -> None:
+    async with workers(pictures, tmp_path / "runs.db") as door:
+        for steps in range(0, 120, 4):
+            key, before, (fal,) = f"after {steps}", len(pictures.jobs), door.workers
+            task = asyncio.create_task(fal.subscribe(PICTURES, INPUT, key=key, mode="webhook"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            result = await fal.subscribe(PICTURES, INPUT, key=key, mode="webhook")
+            assert (result.data["n"], len(pictures.jobs)) == (0, before + 1), steps
+    assert [pictures.count(kind) for kind in ("cancel", "status", "platform")] == [0, 0, 0]

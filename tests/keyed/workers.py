@@ -58,10 +58,10 @@ async def workers(
     """Open a session for each ledger, and serve the URL to which fal delivers to all of them."""
     door = Door()
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(listening(door.handle))
-        door.url = f"{url}/hook?app=1"
         for ledger in ledgers:
-            fal = await stack.enter_async_context(session_on(emulator, ledger=ledger))
+            door.workers.append(await stack.enter_async_context(session_on(emulator, ledger=ledger)))
+        url = await stack.enter_async_context(listening(door.handle))  # closed before the sessions
+        door.url = f"{url}/hook?app=1"
+        for fal in door.workers:
             fal.webhooks.attach(door.url, on_event=on_event, fetch_units=fetch_units)
-            door.workers.append(fal)
         yield door

@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from fal_async.errors import LedgerError, ResultExpiredError
+from fal_async.keyed.outcomes import response_of
 from fal_async.ledger.store import Store
 from fal_async.protocol.following import Following
+from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.ledger.entry import Place, Record
 from fal_async.queue.operations import QueueOperations
 from fal_async.queue.state import RequestState
-from fal_async.queue.webhook_subscription import SLOW_POLL, slow_polls
+from fal_async.queue.webhook_subscription import SLOW_POLL, slow_polls, unless_arrived
 
 logger: logging.Logger = logging.getLogger("fal_async")
 _LONGEST_WAIT = 30.0
@@ -46,6 +49,7 @@ class EntryWait:
             finally:
                 self._waiting = None
                 waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
             if not waiting.cancelled():
                 waiting.result()
         self._is_stale = False
@@ -70,26 +74,27 @@ class EntryWait:
         state: RequestState,
         following: Following,
         on_poll: Callable[[], None],
-    ) -> Record | None:
-        """Wait until the ledger has the outcome of a request, and return the entry. Slow polls go on meanwhile.
+    ) -> Record | HttpResponse | None:
+        """Wait for the outcome of a request: until the ledger has it, or slow polls find the request completed.
 
-        Returns None if the request must be followed in another way: a poll has found it completed or expired, or
-        the entry was deleted.
+        Returns the entry with the outcome, or the response with the result. None: the entry was deleted, and the
+        request must be followed in the usual way.
 
         Args:
             record: the entry as it was read last; None: it was not read.
-            operations: poll the request.
+            operations: poll the request, and fetch its result.
             state: the state of the request.
             following: has the interval of the slow polls.
             on_poll: called after each poll.
         """
         arrival = asyncio.ensure_future(self._until_known(record, state.request_id))
         try:
-            with contextlib.suppress(ResultExpiredError):
+            with contextlib.suppress(ResultExpiredError):  # the history is searched below
                 async with contextlib.aclosing(slow_polls(arrival, operations, state, following)) as polls:
                     async for _ in polls:
                         on_poll()
-            return arrival.result() if arrival.done() else None
+            response = await unless_arrived(arrival, partial(response_of, operations, state))
+            return arrival.result() if response is None else response
         finally:
             arrival.cancel()
             await asyncio.gather(arrival, return_exceptions=True)
