@@ -11,7 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(?:\[\w+\])?>=(?P<version>[\w.]+)")
-"""A constraint has no extras, such as the one of `ray[data]>=2.52.1`."""
+"""A constraint has no extras, such as the one of `ray[data]>=2.54.1`."""
 
 
 def lowest_versions(project: Any, own_name: str = "fal-async") -> Iterator[str]:

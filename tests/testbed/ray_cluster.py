@@ -77,14 +77,19 @@ def ray_on_this_machine() -> Iterator[Path]:
 
 
 def _left_by(folder: Path) -> list[str]:
-    """Return the command lines of Ray's processes that have not ended after a while: they name its folder."""
+    """Return the processes that have not ended after a while, and that have files open in the folder of Ray."""
     until = time.monotonic() + _SECONDS_TO_END
-    while True:
-        left = []
-        for command in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-                text = command.read_text(errors="replace").replace("\0", " ")
-                left += [text] if str(folder) in text else []
-        if not left or time.monotonic() > until:
-            return left
+    while left := [process.name for process in Path("/proc").glob("[0-9]*") if _has_open(process, folder)]:
+        if time.monotonic() > until:
+            break
         time.sleep(0.05)
+    return left
+
+
+def _has_open(process: Path, folder: Path) -> bool:
+    with contextlib.suppress(OSError):  # it has just ended, or belongs to another user
+        for file in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):  # it was just closed
+                if os.readlink(file).startswith(f"{folder}{os.sep}"):
+                    return True
+    return False
