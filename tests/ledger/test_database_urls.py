@@ -63,6 +63,8 @@ def test_a_direct_address_that_is_not_a_url_is_refused() -> None:
 @example("postgresql://", "1/", "", "")
 @example("postgresql://", "", "?a=", "")
 @example("postgresql:", "", "", "")
+@example("postgresql://", "@", "?=", "")
+@example("postgresql://", "@", "?a=", "?sslmode=require")
 def test_no_message_shows_a_password_even_if_it_is_not_escaped(
     begin: str, before: str, after: str, options: str
 ) -> None:
@@ -80,6 +82,11 @@ def test_a_password_that_is_not_escaped_is_refused_with_the_way_to_escape_it(
 ) -> None:
     with pytest.raises(ConfigurationError, match=r"in a password, write %40 for @, %2F for /, %3F for \?"):
         address_of(f"postgresql://me:{password}@host/runs{options}")
+
+
+def test_a_password_may_also_be_an_option_of_the_url() -> None:
+    address = address_of("postgresql://host/runs?password=p@ss&user=me%40example")
+    assert address.url == "postgresql://host/runs?password=p%40ss&user=me%40example"
 
 
 @given(st.text(min_size=1))

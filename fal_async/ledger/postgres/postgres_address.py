@@ -18,6 +18,8 @@ _SHOWN = 100
 _HOST = r"(?:\[[^\]/?#@]*\]|[^\[\]:,/?#@]*)(?::[0-9]*)?"
 _HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*")
 """The hosts and ports of a URL. What else stands there is a part of a password."""
+_WITH_AT = ("direct", "password")
+"""Options whose value may have an `@` that is not escaped."""
 _HIDDEN = "//..."
 _EXPECTED = (
     "ledger=postgresql://...: expected postgresql://HOST/DATABASE, or USER:PASSWORD@HOST; in a password, write %40 "
@@ -61,7 +63,7 @@ def address_of(where: str) -> Address:
         options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
         raise ConfigurationError(_EXPECTED) from None
-    if name.endswith(_HIDDEN) or parts.fragment or any("@" in option for option, _ in options):
+    if name.endswith(_HIDDEN) or parts.fragment or _has_host(parts.query):
         raise ConfigurationError(_EXPECTED)
     ours = dict(option for option in options if option[0] in ("direct", "pool_size"))
     others = [option for option in options if option[0] not in ours]
@@ -76,6 +78,12 @@ def address_of(where: str) -> Address:
         pool_size=_size(ours.get("pool_size", str(POOL_SIZE)), name),
         name=name,
     )
+
+
+def _has_host(query: str) -> bool:
+    """Return whether the real host may be among the options, after a password with a `?` that is not escaped."""
+    with_at = [option.partition("=")[0] for option in query.split("&") if "@" in option]
+    return any(name not in _WITH_AT for name in with_at)
 
 
 def _size(text: str, name: str) -> int:
