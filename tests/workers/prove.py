@@ -50,7 +50,7 @@ async def main(options: argparse.Namespace) -> int:
             calling(workers.url) as callers,
         ):
             began = time.perf_counter()
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.timeout(options.limit), asyncio.TaskGroup() as group:
                 for n in range(options.calls):
                     group.create_task(callers.call(n))
                 group.create_task(kill_now_and_then(workers, emulator, options))
@@ -83,6 +83,7 @@ def _options() -> argparse.Namespace:
         "--seconds", type=float, default=2, help="how long a request runs (default: %(default)s)"
     )
     parser.add_argument("--ledger", help="a path or a postgresql:// URL (default: a temporary file)")
+    parser.add_argument("--limit", type=float, default=900, help="seconds (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     return parser.parse_args()
 

@@ -17,6 +17,8 @@ from fal_async.ledger.sql import claims
 from fal_async.ledger.store import Hold, NewClaim
 from fal_async.protocol.ledger.entry import Place
 
+_AT_ONCE = 10
+"""Most claims per statement. If the process is killed then, their submits are not sent, and they are uncertain."""
 _TRIES = 3
 """How often a claim is tried while the database does not know that its owner runs."""
 _PAUSE = 1.0
@@ -29,7 +31,7 @@ class Claiming:
     def __init__(self, database: Database, writer: Writer) -> None:
         self._database, self._writer = database, writer
         self._firsts: Lane[Asked, Claimed] = Lane(
-            database, first_attempts.claim, same=lambda asked: asked.new.place
+            database, first_attempts.claim, same=lambda asked: asked.new.place, most=_AT_ONCE
         )
         self._withdrawing: dict[Place, asyncio.Task[None]] = {}
         """The last withdrawal of a claim that nobody has, by place."""

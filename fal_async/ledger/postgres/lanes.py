@@ -28,12 +28,13 @@ class Lane(Generic[Given, Answer]):
         run: Callable[[Database, Connection, Sequence[Given]], Awaitable[Sequence[Answer]]],
         *,
         same: Callable[[Given], Hashable] | None = None,
+        most: int = _AT_ONCE,
     ) -> None:
-        """`run` runs several calls, and returns their answers.
+        """`run` runs several calls, at most `most`, and returns their answers.
 
         `same`: calls for which it returns an equal value are not run in one statement; None: all calls are.
         """
-        self._database, self._run, self._same = database, run, same
+        self._database, self._run, self._same, self._most = database, run, same, most
         self._waiting: deque[tuple[Given, asyncio.Future[Answer]]] = deque()
         self._serving: asyncio.Task[None] | None = None
         self._began, self._had_several = 0.0, False
@@ -66,7 +67,7 @@ class Lane(Generic[Given, Answer]):
         taken: list[tuple[Given, asyncio.Future[Answer]]] = []
         left: list[tuple[Given, asyncio.Future[Answer]]] = []
         seen: set[Any] = set()
-        while self._waiting and len(taken) < _AT_ONCE:
+        while self._waiting and len(taken) < self._most:
             call = self._waiting.popleft()
             same = None if self._same is None else self._same(call[0])
             if same is not None and same in seen:
