@@ -77,13 +77,14 @@ def ray_on_this_machine() -> Iterator[Path]:
 
 
 def _left_by(folder: Path) -> list[str]:
-    """Return the processes that have not ended after a while, and that have files open in the folder of Ray."""
+    """Return the other processes that have not ended after a while, and have files open in the folder of Ray."""
     until = time.monotonic() + _SECONDS_TO_END
-    while left := [process.name for process in Path("/proc").glob("[0-9]*") if _has_open(process, folder)]:
-        if time.monotonic() > until:
-            break
+    while True:
+        others = (each for each in Path("/proc").glob("[0-9]*") if each.name != str(os.getpid()))
+        left = [each.name for each in others if _has_open(each, folder)]
+        if not left or time.monotonic() > until:
+            return left
         time.sleep(0.05)
-    return left
 
 
 def _has_open(process: Path, folder: Path) -> bool:
