@@ -25,9 +25,10 @@ from fal_async.ledger.postgres.postgres_address import Address
 from fal_async.ledger.postgres.record_reads import BEFORE_TAKING, at_places
 from fal_async.ledger.postgres.writer import Writer
 from fal_async.ledger.sql import after_submit, claims, delivered
+from fal_async.ledger.sql.entry_writes import EntryWrites
 from fal_async.ledger.sql.statements import Write
 from fal_async.ledger.store import Delivered, Hold, NewClaim, Search
-from fal_async.protocol.ledger.entry import End, Place, Record, Space, State, StoredFile
+from fal_async.protocol.ledger.entry import End, Place, Record, Space, State
 
 T = TypeVar("T")
 _EVERY = 600.0
@@ -41,7 +42,7 @@ _AWAIT = (
 )
 
 
-class PostgresStore:
+class PostgresStore(EntryWrites):
     """Implements `Store`. Each store is a separate owner; the stores of one event loop share their connections."""
 
     def __init__(self, database: Database, keep: float | None, keep_input: bool) -> None:
@@ -148,10 +149,6 @@ class PostgresStore:
         await self._claiming.settled(new.place)
         return await self._claiming.claim(new if self._keep_input else attrs.evolve(new, input=None))
 
-    async def withdraw(self, hold: Hold) -> None:
-        self._check()
-        await self._claiming.withdraw(hold)
-
     async def submitted(self, hold: Hold, request_id: str, at: float) -> Record:
         self._check()
         return await asyncio.shield(self._writer.start(self._submitted(hold, request_id, at)))
@@ -162,27 +159,10 @@ class PostgresStore:
             return record
         return await self._writer.written(hold.entry, lambda me: claims.submitted(me, hold, request_id, at))
 
-    async def uncertain(self, hold: Hold, at: float) -> None:
-        await self._change(hold.entry, lambda me: claims.uncertain(me, hold, at))
-
-    async def adopt(
-        self, entry: int, version: int, attempt: int, request_id: str, at: float
-    ) -> Record | None:
-        return await self._change(entry, lambda _: claims.adopt(entry, version, attempt, request_id, at))
-
-    async def give_up(self, entry: int, version: int, attempt: int, at: float) -> bool:
-        return await self._change(entry, lambda _: claims.give_up(entry, version, attempt, at))
-
     async def take(self, entry: int, version: int) -> Record | None:
         self._check()
         await self._writer.joined()
         return await self._change(entry, lambda me: after_submit.take(me, entry, version))
-
-    async def leave(self, entry: int) -> None:
-        await self._change(entry, lambda me: after_submit.leave(me, entry))
-
-    async def cancel_requested(self, entry: int, request_id: str, at: float) -> None:
-        await self._change(entry, lambda _: after_submit.cancel_requested(entry, request_id, at))
 
     async def end(self, entry: int, request_id: str, end: End) -> Record:
         self._check()
@@ -204,12 +184,6 @@ class PostgresStore:
             database, lambda: delivered.deliver(origin, request_id, at, token=token, end=end)
         )
         return await asyncio.shield(self._writer.start(database.run(work, whole=True)))
-
-    async def set_files(self, entry: int, files: Collection[StoredFile]) -> None:
-        await self._change(entry, lambda _: after_submit.set_files(entry, files))
-
-    async def forget(self, entry: int, version: int) -> bool:
-        return await self._change(entry, lambda _: after_submit.forget(entry, version))
 
     async def drop_payloads(self, ended_before: float) -> int:
         self._check()

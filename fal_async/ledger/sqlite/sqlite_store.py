@@ -15,6 +15,7 @@ import attrs
 
 from fal_async.errors import FalError, LedgerError, SessionStateError
 from fal_async.ledger.sql import after_submit, claims, delivered
+from fal_async.ledger.sql.entry_writes import EntryWrites
 from fal_async.ledger.sql.statements import Write
 from fal_async.ledger.sqlite import pieces, reads
 from fal_async.ledger.sqlite.alike import FIND, VERSION
@@ -29,12 +30,12 @@ from fal_async.ledger.sqlite.sqlite_errors import PATIENCE
 from fal_async.ledger.sqlite.version_looks import until_other, version_of
 from fal_async.ledger.sqlite.writes import deliver, resign, run
 from fal_async.ledger.store import Delivered, Hold, NewClaim, Search
-from fal_async.protocol.ledger.entry import End, Place, Record, Space, State, StoredFile
+from fal_async.protocol.ledger.entry import End, Place, Record, Space, State
 
 T = TypeVar("T")
 
 
-class SqliteStore:
+class SqliteStore(EntryWrites):
     """Implements `Store`. Each store is a separate owner, even if several stores in a process use the same file."""
 
     def __init__(self, file: LedgerFile, keep: float | None, keep_input: bool) -> None:
@@ -162,9 +163,6 @@ class SqliteStore:
             member=self._member,
         )
 
-    async def withdraw(self, hold: Hold) -> None:
-        await self._change(hold.entry, lambda me: claims.withdraw(me, hold))
-
     async def submitted(self, hold: Hold, request_id: str, at: float) -> Record:
         return await self._change(
             hold.entry,
@@ -173,25 +171,8 @@ class SqliteStore:
             given=(hold, request_id, at),
         )
 
-    async def uncertain(self, hold: Hold, at: float) -> None:
-        await self._change(hold.entry, lambda me: claims.uncertain(me, hold, at))
-
-    async def adopt(
-        self, entry: int, version: int, attempt: int, request_id: str, at: float
-    ) -> Record | None:
-        return await self._change(entry, lambda _: claims.adopt(entry, version, attempt, request_id, at))
-
-    async def give_up(self, entry: int, version: int, attempt: int, at: float) -> bool:
-        return await self._change(entry, lambda _: claims.give_up(entry, version, attempt, at))
-
     async def take(self, entry: int, version: int) -> Record | None:
         return await self._change(entry, lambda me: after_submit.take(me, entry, version), joins=True)
-
-    async def leave(self, entry: int) -> None:
-        await self._change(entry, lambda me: after_submit.leave(me, entry))
-
-    async def cancel_requested(self, entry: int, request_id: str, at: float) -> None:
-        await self._change(entry, lambda _: after_submit.cancel_requested(entry, request_id, at))
 
     async def end(self, entry: int, request_id: str, end: End) -> Record:
         self._clean_up()
@@ -215,12 +196,6 @@ class SqliteStore:
 
     async def until_owners_known(self, search: Search) -> None:
         """Do nothing: the lock of an owner is free as soon as its process has ended."""
-
-    async def set_files(self, entry: int, files: Collection[StoredFile]) -> None:
-        await self._change(entry, lambda _: after_submit.set_files(entry, files))
-
-    async def forget(self, entry: int, version: int) -> bool:
-        return await self._change(entry, lambda _: after_submit.forget(entry, version))
 
     async def drop_payloads(self, ended_before: float) -> int:
         dropped = 0
