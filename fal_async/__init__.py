@@ -69,6 +69,8 @@ if TYPE_CHECKING:
     from fal_async.options import CallOptions
     from fal_async.outputs.output_files import OutputFile
     from fal_async.protocol.reconnecting import Reconnect, Reconnected
+    from fal_async.protocol.schemas.endpoint_schema import EndpointSchema
+    from fal_async.protocol.schemas.schema_fields import SchemaField
     from fal_async.protocol.sse import ServerSentEvent
     from fal_async.protocol.storage.input_files import File
     from fal_async.protocol.storage.multipart import UploadState
@@ -141,6 +143,8 @@ _HOMES = {
     "outputs.output_files": ("OutputFile",),
     "storage_settings": ("StorageSettings",),
     "protocol.reconnecting": ("Reconnect", "Reconnected"),
+    "protocol.schemas.endpoint_schema": ("EndpointSchema",),
+    "protocol.schemas.schema_fields": ("SchemaField",),
     "protocol.sse": ("ServerSentEvent",),
     "queue.handle": ("RequestHandle",),
     "session": ("Session",),
@@ -173,6 +177,7 @@ __all__ = [
     "ConfigurationError",
     "ContentPolicyError",
     "DownloadError",
+    "EndpointSchema",
     "ErrorDetail",
     "EventStream",
     "FalError",
@@ -206,6 +211,7 @@ __all__ = [
     "ResultExpiredError",
     "Retry",
     "RetryPolicy",
+    "SchemaField",
     "SeenStore",
     "ServerError",
     "ServerSentEvent",
