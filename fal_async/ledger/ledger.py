@@ -40,7 +40,7 @@ class LedgerSummary:
         failed: entries with an error.
         cancelled: entries whose request was cancelled.
         uncertain: entries for which it is not known whether fal accepted the submit.
-        cost: the list price of all submits, in its currency; always None in this version, which knows no prices.
+        cost: what all submits cost by list price, in US dollars, as far as it is known; None if no cost is known.
         unpriced: the number of completed submits whose cost is not known.
     """
 
@@ -215,9 +215,11 @@ class Ledger:
         """
         search = search_of(run, tenant, origin)
         counts = await self._open_store().totals(search)
-        cost, unpriced = await self._open_store().costs(search)
+        costs = await self._open_store().costs(search)
         by_state: dict[Any, Any] = dict(counts)
-        return LedgerSummary(total=sum(counts.values()), cost=cost, unpriced=unpriced, **by_state)
+        return LedgerSummary(
+            total=sum(counts.values()), cost=costs.known, unpriced=costs.unpriced, **by_state
+        )
 
     async def export(
         self, path: str | os.PathLike[str], *, run: str | None = None, tenant: str | None = None

@@ -11,6 +11,7 @@ import attrs
 
 from fal_async.errors import FalError, short_tracebacks
 from fal_async.models import Result
+from fal_async.protocol.amounts import total
 from fal_async.protocol.ledger.entry import ENDED, LedgerRequest, Record, State, StoredFile
 from fal_async.protocol.ledger.replays import replayed, replayed_error
 
@@ -122,4 +123,4 @@ def _total(
     requests: Sequence[LedgerRequest], amount: Callable[[LedgerRequest], Decimal | None]
 ) -> Decimal | None:
     known = [value for request in requests if (value := amount(request)) is not None]
-    return sum(known, Decimal(0)) if known else None
+    return total(known) if known else None

@@ -95,6 +95,23 @@ class Search:
     endpoint_id: str | None = None
 
 
+@attrs.frozen(kw_only=True)
+class Costs:
+    """What the attempts of the matching entries cost, as far as it is known.
+
+    Attributes:
+        known: the sum of the known costs; None if no cost is known.
+        highest: the highest known cost of one attempt; None if no cost is known.
+        unpriced: how many complete attempts have no known cost.
+        open: how many attempts are not complete: being submitted, running, or uncertain.
+    """
+
+    known: Decimal | None = None
+    highest: Decimal | None = None
+    unpriced: int = 0
+    open: int = 0
+
+
 class Store(Protocol):
     """One open ledger. The entry that a write returns has no input; it has the outcome as soon as there is one."""
 
@@ -234,11 +251,8 @@ class Store(Protocol):
         """Count the entries in each state."""
         ...
 
-    async def costs(self, search: Search) -> tuple[Decimal | None, int]:
-        """Return the sum of all attempts' costs, and the number of complete attempts without a known cost.
-
-        The sum is None if no cost is known.
-        """
+    async def costs(self, search: Search) -> Costs:
+        """Return what all attempts cost, those of entries in any state."""
         ...
 
     async def forget(self, entry: int, version: int) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import attrs
 import pytest
 
 from fal_async import LedgerError, SessionStateError
 from fal_async.ledger.opening import Where, open_store
-from fal_async.ledger.store import Hold, Search, Store
+from fal_async.ledger.store import Costs, Hold, Search, Store
 from fal_async.protocol.ledger.entry import Record
 from tests.ledger.samples import ORIGIN, done, failed, new_claim, place
 
@@ -243,9 +243,25 @@ async def test_pages_and_costs_cover_only_the_namespace_of_the_search(store: Sto
     assert [len(first), len(second)] == [10, 3]
     assert await store.page(Search(run="run-0"), after=second[-1].number) == []
     assert await store.page(Search(states=["submitted", "uncertain"])) == []
-    assert await store.costs(Search(run="run-0")) == (Decimal("1.0"), 3)
-    assert await store.costs(Search(run="run-0", endpoint_id="other")) == (None, 0)
-    assert await store.costs(Search()) == (Decimal("2.0"), 5)
+    assert await store.claim(new_claim(place("key-25", run="run-0"))) is not None
+    tenth = Decimal("0.1")
+    assert await store.costs(Search(run="run-0")) == Costs(
+        known=Decimal("1.0"), highest=tenth, unpriced=3, open=1
+    )
+    assert await store.costs(Search(run="run-0", endpoint_id="other")) == Costs()
+    assert await store.costs(Search()) == Costs(known=Decimal("2.0"), highest=tenth, unpriced=5, open=1)
+
+
+async def test_costs_are_exact_whatever_their_size_and_the_decimal_context(store: Store) -> None:
+    amounts = ["0.1", "0.2", "123456789012345678.000000000000000000123456789012345678", "3.0000001"]
+    for number, amount in enumerate(amounts):
+        hold = await claimed(store, f"key-{number}")
+        await store.submitted(hold, f"request-{number}", 101.0)
+        await store.end(hold.entry, f"request-{number}", attrs.evolve(done(), cost=Decimal(amount)))
+    with localcontext(prec=3):
+        costs = await store.costs(Search())
+    exact = Decimal("123456789012345681.300000100000000000123456789012345678")
+    assert (costs.known, costs.highest) == (exact, Decimal(amounts[2]))
 
 
 async def test_a_ledger_can_be_opened_again_while_it_closes(where: Where) -> None:

@@ -77,7 +77,8 @@ class KeyedRequests:
     async def begin(self) -> None:
         store, space = await self.calls.store(), self.space
         run = Search(origin=space.origin, tenant=space.tenant, run=space.run)
-        self.tally.cost, self.tally.unpriced = await store.costs(run)
+        costs = await store.costs(run)
+        self.tally.cost, self.tally.unpriced = costs.known, costs.unpriced
         # In parallel to the batch, because a request that waits in fal's queue must not delay all others.
         self._recovery = asyncio.create_task(self.recover())
 

@@ -8,7 +8,6 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Collection, Mapping
-from decimal import Decimal
 from typing import TypeVar
 
 import asyncpg
@@ -27,7 +26,7 @@ from fal_async.ledger.postgres.writer import Writer
 from fal_async.ledger.sql import after_submit, claims, delivered
 from fal_async.ledger.sql.entry_writes import EntryWrites
 from fal_async.ledger.sql.statements import Write
-from fal_async.ledger.store import Delivered, Hold, NewClaim, Search
+from fal_async.ledger.store import Costs, Delivered, Hold, NewClaim, Search
 from fal_async.protocol.ledger.entry import End, Place, Record, Space, State
 
 T = TypeVar("T")
@@ -121,7 +120,7 @@ class PostgresStore(EntryWrites):
         database = self._checked()
         return await database.run(lambda given: searches.totals(database, given, search))
 
-    async def costs(self, search: Search) -> tuple[Decimal | None, int]:
+    async def costs(self, search: Search) -> Costs:
         return await self._checked().run(lambda given: searches.costs(given, search))
 
     async def until_changed(self, entry: int, version: int, seconds: float) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from decimal import Decimal
 from typing import Any
 
 from fal_async.ledger.postgres.connection_types import Connection
 from fal_async.ledger.postgres.database import Database
 from fal_async.ledger.postgres.owners import in_doubt
 from fal_async.ledger.postgres.record_reads import BEFORE_TAKING, records, select
-from fal_async.ledger.store import Search
+from fal_async.ledger.store import Costs, Search
 from fal_async.protocol.ledger.entry import UNDER_WAY, Record, Space, State
 
 _AT_ONCE = 500
@@ -90,16 +89,18 @@ async def totals(database: Database, connection: Connection, search: Search) -> 
     return Counter({state: n for state, n in counts.items() if state in wanted})
 
 
-async def costs(connection: Connection, search: Search) -> tuple[Decimal | None, int]:
-    """Return the sum of all attempts' costs, and how many complete attempts have no known cost."""
+async def costs(connection: Connection, search: Search) -> Costs:
+    """Return what all attempts cost, those of entries in any state."""
     where, values = _conditions(search, 0, any_state=True)
     row = await connection.fetchrow(
-        "SELECT sum(r.cost::numeric), count(*) FILTER (WHERE r.cost IS NULL AND r.ended_at IS NOT NULL) "
+        "SELECT sum(r.cost::numeric), max(r.cost::numeric), "
+        "count(*) FILTER (WHERE r.cost IS NULL AND r.ended_at IS NOT NULL), "
+        "count(*) FILTER (WHERE r.ended_at IS NULL) "
         f"{_TABLES} JOIN requests r ON r.entry = e.id WHERE {where}",
         *values,
     )
     assert row is not None
-    return row[0], row[1]
+    return Costs(known=row[0], highest=row[1], unpriced=row[2], open=row[3])
 
 
 async def seconds_in_doubt(database: Database, connection: Connection, search: Search) -> float:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from decimal import Decimal
 from typing import TypeVar
 
 from fal_async.ledger.sqlite import reads
 from fal_async.ledger.sqlite.cleaning import drop_payloads
 from fal_async.ledger.sqlite.reads import Tables
-from fal_async.ledger.store import Search
+from fal_async.ledger.store import Costs, Search
 from fal_async.protocol.ledger.entry import Record, State
 
 T = TypeVar("T")
@@ -26,7 +25,7 @@ def totals(search: Search, after: int) -> Work[tuple[Counter[State], int | None]
     return lambda tables, _: reads.totals(tables, search, after)
 
 
-def costs(search: Search, after: int) -> Work[tuple[list[Decimal], int, int | None]]:
+def costs(search: Search, after: int) -> Work[tuple[Costs, int | None]]:
     return lambda tables, _: reads.costs(tables, search, after)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import attrs
 
 from fal_async.ledger.sql import rows
-from fal_async.ledger.store import Search
+from fal_async.ledger.store import Costs, Search
+from fal_async.protocol.amounts import total
 from fal_async.protocol.ledger.entry import (
     UNDER_WAY,
     Owner,
@@ -180,11 +181,8 @@ def totals(tables: Tables, search: Search, after: int) -> tuple[Counter[State], 
     return Counter(kept), found[-1][0] if len(found) == BITE else None
 
 
-def costs(tables: Tables, search: Search, after: int) -> tuple[list[Decimal], int, int | None]:
-    """Return the costs of one piece, the number of its complete attempts without a cost, and where to continue.
-
-    See `page`.
-    """
+def costs(tables: Tables, search: Search, after: int) -> tuple[Costs, int | None]:
+    """Return the costs of one piece, and where to continue; see `page`."""
     where, values = _conditions(attrs.evolve(search, states=None))
     found = tables.db.execute(
         f"SELECT e.id FROM entries e NOT INDEXED JOIN spaces s ON s.id = e.space "
@@ -199,8 +197,24 @@ def costs(tables: Tables, search: Search, after: int) -> tuple[list[Decimal], in
         (*values, after, _LAST if until is None else until),
     ).fetchall()
     amounts = [Decimal(cost) for cost, _ in attempts if cost is not None]
-    unpriced = sum(cost is None and ended_at is not None for cost, ended_at in attempts)
-    return amounts, unpriced, until
+    found = Costs(
+        known=total(amounts) if amounts else None,
+        highest=max(amounts, default=None),
+        unpriced=sum(cost is None and ended_at is not None for cost, ended_at in attempts),
+        open=sum(ended_at is None for _, ended_at in attempts),
+    )
+    return found, until
+
+
+def summed(pieces: Sequence[Costs]) -> Costs:
+    """Return the costs of all pieces together."""
+    known = [piece.known for piece in pieces if piece.known is not None]
+    return Costs(
+        known=total(known) if known else None,
+        highest=max((piece.highest for piece in pieces if piece.highest is not None), default=None),
+        unpriced=sum(piece.unpriced for piece in pieces),
+        open=sum(piece.open for piece in pieces),
+    )
 
 
 def _state(tables: Tables, state: State, owner: int | None) -> State:

@@ -8,7 +8,6 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from decimal import Decimal
 from typing import Any, TypeVar
 
 import attrs
@@ -29,7 +28,7 @@ from fal_async.ledger.sqlite.reads import Tables
 from fal_async.ledger.sqlite.sqlite_errors import PATIENCE
 from fal_async.ledger.sqlite.version_looks import until_other, version_of
 from fal_async.ledger.sqlite.writes import deliver, resign, run
-from fal_async.ledger.store import Delivered, Hold, NewClaim, Search
+from fal_async.ledger.store import Costs, Delivered, Hold, NewClaim, Search
 from fal_async.protocol.ledger.entry import End, Place, Record, Space, State
 
 T = TypeVar("T")
@@ -117,15 +116,13 @@ class SqliteStore(EntryWrites):
             counts.update(some)
         return counts
 
-    async def costs(self, search: Search) -> tuple[Decimal | None, int]:
-        cost: Decimal | None = None
-        unpriced = 0
+    async def costs(self, search: Search) -> Costs:
+        found: list[Costs] = []
         on: int | None = 0
         while on is not None:
-            some, without, on = await self._read(pieces.costs(search, on))
-            cost = sum(some, cost or Decimal(0)) if some else cost
-            unpriced += without
-        return cost, unpriced
+            some, on = await self._read(pieces.costs(search, on))
+            found.append(some)
+        return reads.summed(found)
 
     # Writes.
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Coroutine, Mapping
-from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from fal_async.ledger.store import Delivered, EntryGone, Hold, NewClaim, Search, Store
+from fal_async.ledger.store import Costs, Delivered, EntryGone, Hold, NewClaim, Search, Store
+from fal_async.protocol.amounts import total
 from fal_async.protocol.ledger.entry import (
     End,
     LedgerRequest,
@@ -157,11 +157,15 @@ class ModelStore(Store):
     async def totals(self, search: Search) -> Mapping[State, int]:
         return Counter(record.state for record in await self.page(search, limit=10**9))
 
-    async def costs(self, search: Search) -> tuple[Decimal | None, int]:
+    async def costs(self, search: Search) -> Costs:
         requests = [r for record in await self.page(search, limit=10**9) for r in record.requests]
         costs = [request.cost for request in requests if request.cost is not None]
-        unpriced = sum(request.cost is None and request.outcome is not None for request in requests)
-        return (sum(costs, Decimal(0)) if costs else None), unpriced
+        return Costs(
+            known=total(costs) if costs else None,
+            highest=max(costs, default=None),
+            unpriced=sum(request.cost is None and request.outcome is not None for request in requests),
+            open=sum(request.outcome is None for request in requests),
+        )
 
     # The claim.
 
