@@ -1,29 +1,33 @@
 """The command line: `python -m fal_async VERB`, also installed as `fal-async`.
 
-Each verb has a module with its name, which is imported only when the verb is used. The module has two functions:
-`configure(parser)` adds the verb's arguments, and `run(options)` runs the verb and returns the exit status. The
-docstring of the module is the description in `VERB --help`.
+How to add a verb:
+
+1. A row in `verbs.py: TOPICS`: its name, its module, and its line in the overview.
+2. Its module, which is imported only when the verb is used. The docstring is the description in `VERB --help`.
+   `EXAMPLES` is a tuple of command lines that work; `--help` shows them and `tests/cli/test_examples.py` runs them.
+   `configure(parser)` adds the arguments, with `argument_types.py`; `add_json` for `--json`, which every verb has.
+   `run(options)` runs the verb and returns the exit status (`exits.py`). Imports of what `--help` does not need,
+   such as asyncio, are inside `run`. A verb with parts has only the docstring and `PARTS`, in the form of `VERBS`.
+3. Its table in `fal_async/REFERENCE.md`.
+
+What `run` uses: `command.py: run_command` opens the session, runs a coroutine with it until it ends or Ctrl-C is
+pressed, and prints errors with the way out. `output.py: put` prints JSON and `put_line` text on standard output,
+which is for results only. `messages.py: say` prints a line for people on standard error. `screen.py` says whether a
+stream is a terminal that can show colours and live displays.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from fal_async.cli.messages import PROGRAM, say
+from fal_async.cli.parsers import USAGE, Parser, suggestion
+from fal_async.cli.screen import bold
+from fal_async.cli.verbs import TOPICS, VERBS, Verb, parts_of
 from fal_async.version import __version__
 
-PROGRAM = "fal-async"
-VERBS = {
-    "batch": "send the inputs in a file to an endpoint, and pay for each once: run, status, uncertain, export",
-    "demo": "watch a request for four pictures run on a local fal, without a key or costs",
-    "emulator": "run a complete local fal to develop and test against, without a key or costs",
-    "ledger": "make the tables of a ledger in PostgreSQL, or migrate them: schema, migrate",
-    "proxy": "run a proxy for fal's browser clients that keeps your key on the server",
-}
-"""Each verb, with its line in `--help`."""
+__all__ = ["VERBS", "main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,47 +37,65 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments, without the program's name. None (default): `sys.argv[1:]`.
 
     Returns:
-        The exit status: 0 for success, 1 for a failure (a line on standard error has the reason), 130 after Ctrl-C.
-        `batch` and `ledger` have further statuses (`cli/exits.py`).
+        The exit status: see `exits.py`.
 
     Raises:
-        SystemExit: raised by argparse, with status 0 after `--help` and `--version`, 2 for wrong arguments.
+        SystemExit: raised with status 0 after `VERB --help`, 2 for wrong arguments of a verb.
     """
-    given = _parser().parse_args(sys.argv[1:] if argv is None else argv)
-    verb = importlib.import_module(f"{__name__}.{given.verb}")
-    parser = argparse.ArgumentParser(prog=f"{PROGRAM} {given.verb}", description=verb.__doc__)
-    verb.configure(parser)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    if words[0] == "--version":
+        print(f"{PROGRAM} {__version__}")
+        return 0
     try:
-        code: int = verb.run(parser.parse_args(given.arguments))
+        return _run(PROGRAM, VERBS, words)
     except KeyboardInterrupt:
         return 130
-    return code
 
 
-def fail(verb: str, message: str) -> int:
-    """Print one line on standard error, and return the exit status for a failure."""
-    say(f"{PROGRAM} {verb}: {message}")
-    return 1
-
-
-def say(line: str) -> None:
-    """Print a line on standard error. If standard error is closed or can't be written, nothing is printed."""
-    if sys.stderr is not None:  # if it is None, because it is closed, `print` would write to standard output
-        with contextlib.suppress(OSError, ValueError):
-            print(line, file=sys.stderr, flush=True)
-
-
-def _parser() -> argparse.ArgumentParser:
+def overview() -> str:
+    """Return the text of `fal-async` without arguments: the verbs by topic."""
     width = max(map(len, VERBS)) + 2
-    parser = argparse.ArgumentParser(
-        prog=PROGRAM,
-        description="The asyncio-native SDK for fal.ai, from the command line.",
-        epilog="verbs:\n" + "".join(f"  {name:{width}}{line}\n" for name, line in VERBS.items()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    lines = ["The asyncio-native SDK for fal.ai, from the command line.", ""]
+    lines += [f"{bold('usage:')} {PROGRAM} VERB ...", ""]
+    for topic, verbs in TOPICS.items():
+        if verbs:
+            lines += [
+                bold(f"{topic}:"),
+                *(f"  {name:{width}}{verb.line}" for name, verb in verbs.items()),
+                "",
+            ]
+    return "\n".join(
+        [*lines, f"{PROGRAM} VERB --help shows its arguments, with examples; --version the version."]
     )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    parser.add_argument(
-        "verb", choices=VERBS, metavar="VERB", help="what to do; VERB --help shows its arguments"
-    )
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="arguments of the verb")
-    return parser
+
+
+def _run(prog: str, verbs: Mapping[str, Verb], words: Sequence[str]) -> int:
+    name = words[0] if words else ""
+    if name not in verbs:
+        return _unknown(prog, name, verbs)
+    module = verbs[name].load()
+    parts = parts_of(module)
+    if parts is None:
+        code: int = module.run(Parser(f"{prog} {name}", module).parsed(words[1:]))
+        return code
+    if words[1:2] in (["-h"], ["--help"]):
+        print(_parts_help(f"{prog} {name}", module.__doc__ or "", parts))
+        return 0
+    return _run(f"{prog} {name}", parts, words[1:])
+
+
+def _parts_help(prog: str, description: str, parts: Mapping[str, Verb]) -> str:
+    width = max(map(len, parts)) + 2
+    lines = [f"{bold('usage:')} {prog} PART ...", "", description.strip(), "", bold("parts:")]
+    return "\n".join([*lines, *(f"  {name:{width}}{part.line}" for name, part in parts.items())])
+
+
+def _unknown(prog: str, name: str, verbs: Mapping[str, Verb]) -> int:
+    found = suggestion(name, verbs)
+    what = f"{name!r} is not one of its verbs" if name else "a verb is missing"
+    say(f"{prog}: {what}{found or ': ' + ', '.join(verbs)}")
+    say(f"{prog} --help lists them")
+    return USAGE

@@ -9,8 +9,14 @@ import argparse
 import math
 from pathlib import Path
 
-from fal_async.cli import fail, listening
+from fal_async.cli import listening
+from fal_async.cli.messages import fail
 from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_PORT, DEFAULT_RUNNERS, KEEP_JOBS
+
+EXAMPLES = (
+    "fal-async emulator --port 8765",
+    "FAL_BASE_URL=http://127.0.0.1:8765 FAL_KEY=emulator:key fal-async run fal-ai/any-llm prompt=hello",
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -6,35 +6,44 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from types import FrameType
 from typing import Any
 
-from fal_async.cli import say
+from fal_async.cli.messages import say
 
 _SHOW_CURSOR = "\033[?25h"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run_until_interrupted(work: Coroutine[Any, Any, int], message: str) -> int:
-    """Run `work`, and cancel it on Ctrl-C or SIGTERM.
+def run_until_interrupted(
+    work: Coroutine[Any, Any, int],
+    message: str | None = None,
+    *,
+    leave: Callable[[], Awaitable[object]] | None = None,
+) -> int:
+    """Run `work`, and end it on Ctrl-C or SIGTERM.
 
     A second signal exits at once, without a message. No further Python code runs then, so that only data that is
     already on disk survives.
 
     Args:
         work: returns an exit status.
-        message: printed on standard error after the first signal.
+        message: printed on standard error after the first signal. None (default): no message.
+        leave: called after the first signal and awaited before `work` is cancelled, such as `Session.aclose`, after
+            which `work` may end by itself. None (default): `work` is cancelled at once.
 
     Returns:
         The exit status of `work`; 130 after Ctrl-C, 143 after SIGTERM.
     """
-    return asyncio.run(_cancellable(work, message))
+    return asyncio.run(_cancellable(work, message, leave))
 
 
-async def _cancellable(work: Coroutine[Any, Any, int], message: str) -> int:
+async def _cancellable(
+    work: Coroutine[Any, Any, int], message: str | None, leave: Callable[[], Awaitable[object]] | None
+) -> int:
     task = asyncio.ensure_future(work)
-    with _Interrupts(task, message).handled() as interrupts:
+    with _Interrupts(task, message, leave).handled() as interrupts:
         try:
             status = await task
         except asyncio.CancelledError:
@@ -44,9 +53,15 @@ async def _cancellable(work: Coroutine[Any, Any, int], message: str) -> int:
 
 
 class _Interrupts:
-    def __init__(self, task: asyncio.Task[int], message: str) -> None:
+    def __init__(
+        self,
+        task: asyncio.Task[int],
+        message: str | None,
+        leave: Callable[[], Awaitable[object]] | None,
+    ) -> None:
         self.number: int | None = None
-        self._task, self._message = task, message
+        self._task, self._message, self._leave = task, message, leave
+        self._leaving: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def handled(self) -> Iterator[_Interrupts]:
@@ -65,11 +80,19 @@ class _Interrupts:
         if self.number is not None:
             _leave_at_once(number)
         self.number = number
-        self._task.get_loop().call_soon_threadsafe(self._leave)
+        self._task.get_loop().call_soon_threadsafe(self._start_leaving)
 
-    def _leave(self) -> None:
-        say(self._message)
-        self._task.cancel()
+    def _start_leaving(self) -> None:
+        if self._message is not None:
+            say(self._message)
+        self._leaving = asyncio.ensure_future(self._end_work())
+
+    async def _end_work(self) -> None:
+        try:
+            if self._leave is not None:
+                await self._leave()
+        finally:
+            self._task.cancel()
 
 
 def _leave_at_once(number: int) -> None:

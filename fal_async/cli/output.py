@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from fal_async.cli import fail
+from fal_async.cli.messages import fail
 from fal_async.errors import FalError
 from fal_async.outputs.json_values import json_text
 

@@ -12,13 +12,17 @@ import contextlib
 import os
 import socket
 
-from fal_async.cli import fail, listening
+from fal_async.cli import listening
+from fal_async.cli.messages import fail
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.proxy.rules import DEFAULT_MAX_PROXIED_BODY, ON_REQUEST
 
 DEFAULT_PORT = 8766
 _SHUTDOWN_LIMIT = 5
 """Seconds for which open streams may continue after the proxy was stopped."""
+
+
+EXAMPLES = ("FAL_PROXY_TOKEN=secret fal-async proxy --endpoint 'fal-ai/flux/**'",)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -1,12 +1,29 @@
-"""Prints lines. On a terminal the last one can be overwritten."""
+"""Prints lines. On a terminal the last one can be overwritten, and text can have colours."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from typing import TextIO
 
 _BOLD, _DIM, _PLAIN = "\033[1m", "\033[2m", "\033[0m"
 _CLEAR = "\r\033[K"
+
+
+def is_live(stream: TextIO | None) -> bool:
+    """Return whether a stream is a terminal whose last line can be overwritten."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def has_colours(stream: TextIO | None) -> bool:
+    """Return whether a stream is such a terminal, and the user has not switched colours off by `NO_COLOR`."""
+    return is_live(stream) and not os.environ.get("NO_COLOR")
+
+
+def bold(text: str) -> str:
+    """Return a text in bold for standard output, if that has colours."""
+    return f"{_BOLD}{text}{_PLAIN}" if has_colours(sys.stdout) else text
 
 
 class Screen:

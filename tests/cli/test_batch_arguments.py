@@ -20,9 +20,10 @@ RUN = ("batch", "run", "fal-ai/flux/dev", "x.jsonl", "--ledger", "x.db")
 
 
 def exit_code(*given: str) -> int | str | None:
-    with pytest.raises(SystemExit) as ended:
-        main(given)
-    return ended.value.code
+    try:
+        return main(given)
+    except SystemExit as ended:
+        return ended.code
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -52,8 +53,7 @@ def test_help_of_batch_run_imports_no_heavy_module() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (("batch",), "required: PART"),
-        (("batch", "start"), "invalid choice: 'start'"),
+        (("batch", "run", "--help-me"), "unknown option --help-me: did you mean --help?"),
         (("batch", "run", "fal-ai/flux/dev", "x.jsonl"), "required: --ledger"),
         ((*RUN, "--concurrency", "0"), "an integer >= 1"),
         ((*RUN, "--retries", "-1"), "an integer >= 0"),

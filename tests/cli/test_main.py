@@ -8,20 +8,30 @@ import sys
 import pytest
 
 from fal_async.cli import VERBS, main
+from fal_async.cli.verbs import TOPICS
 
 
 def exit_code(*arguments: str) -> int | str | None:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    return ended.value.code
+    try:
+        return main(arguments)
+    except SystemExit as ended:
+        return ended.code
 
 
 def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("--help") == 0
     shown = capsys.readouterr().out
-    for verb, line in VERBS.items():
-        assert f"{verb}" in shown
-        assert line in shown
+    for name, verb in VERBS.items():
+        assert f"  {name} " in shown
+        assert verb.line in shown
+
+
+def test_the_program_alone_prints_the_verbs_by_topic(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code() == 0
+    shown = capsys.readouterr().out
+    assert [line for line in shown.splitlines() if line in {f"{topic}:" for topic in TOPICS}] == [
+        f"{topic}:" for topic, verbs in TOPICS.items() if verbs
+    ]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -38,8 +48,12 @@ def test_the_version_option_prints_the_version(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "required: VERB"),
-        (("emulater",), "invalid choice: 'emulater'"),
+        (("emulater",), "'emulater' is not one of its verbs: did you mean emulator?"),
+        (("xyz",), "'xyz' is not one of its verbs: "),
+        (("batch",), "fal-async batch: a verb is missing: run, status, uncertain, export"),
+        (("batch", "statsu"), "did you mean status?"),
+        (("emulator", "--prot", "1"), "unknown option --prot: did you mean --port?"),
+        (("emulator", "--port=1", "word"), "unknown argument 'word'"),
         (("emulator", "--port", "70000"), "expected a port"),
         (("emulator", "--speed", "0"), "expected a number > 0"),
         (("emulator", "--speed", "fast"), "expected a number"),

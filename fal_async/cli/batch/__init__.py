@@ -6,22 +6,16 @@ where it stopped.
 
 from __future__ import annotations
 
-import argparse
-
-from fal_async.cli import parts
+from fal_async.cli.verbs import Verb
 
 PARTS = {
-    "run": "send the inputs in a file to an endpoint; the same command continues the run",
-    "status": "show how many requests of each run are done, failed or open",
-    "uncertain": "list requests that fal may have accepted, look them up, or resolve one",
-    "export": "write the entries of a ledger to a file, as JSON lines or CSV",
+    "run": Verb(
+        "batch.batch_run", "send the inputs in a file to an endpoint; the same command continues the run"
+    ),
+    "status": Verb("batch.batch_status", "show how many requests of each run are done, failed or open"),
+    "uncertain": Verb(
+        "batch.batch_uncertain", "list requests that fal may have accepted, look them up, or resolve one"
+    ),
+    "export": Verb("batch.batch_export", "write the entries of a ledger to a file, as JSON lines or CSV"),
 }
-"""Each part, with its line in `--help`."""
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parts.configure(parser, __name__, PARTS)
-
-
-def run(options: argparse.Namespace) -> int:
-    return parts.run(options, __name__)
+"""The parts of the verb."""

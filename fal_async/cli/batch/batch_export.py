@@ -6,6 +6,8 @@ import argparse
 
 from fal_async.cli.batch import shared_arguments as arguments
 
+EXAMPLES = ("fal-async batch export results.csv --ledger runs.db",)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the file to write, with the suffix .jsonl or .csv")

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import argparse
 
+from fal_async.cli import argument_types
 from fal_async.cli.batch import shared_arguments as arguments
+
+EXAMPLES = ("fal-async batch run fal-ai/flux/schnell prompts.jsonl --ledger runs.db --download out/",)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
     add("endpoint", metavar="ENDPOINT", help="endpoint id, such as fal-ai/flux/schnell")
     add(
@@ -31,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="column with the key of each input (default: the key is derived from the input)",
     )
-    add("--columns", type=arguments.names, metavar="A,B,...", help="columns to send (default: all)")
+    add("--columns", type=argument_types.names, metavar="A,B,...", help="columns to send (default: all)")
     add("--download", metavar="FOLDER", help="download the files of the results to this folder")
     add("--names", metavar="TEMPLATE", help='names of these files (default: "{key}-{n}{ext}")')
     arguments.add_json(parser)
@@ -48,19 +50,19 @@ def _configure_limits(parser: argparse.ArgumentParser) -> None:
     default = "(default: %(default)s)"
     add(
         "--concurrency",
-        type=arguments.at_least_one,
+        type=argument_types.at_least_one,
         default=40,
         help=f"maximum number of requests in flight {default}",
     )
     add(
         "--retries",
-        type=arguments.count,
+        type=argument_types.count,
         default=2,
         help=f"further attempts of an input after a temporary failure {default}",
     )
     add(
         "--timeout",
-        type=arguments.seconds,
+        type=argument_types.seconds,
         metavar="SECONDS",
         help="time limit of one request, from when it begins to run (default: none)",
     )
@@ -72,7 +74,7 @@ def _configure_limits(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--max-cost",
-        type=arguments.amount,
+        type=argument_types.amount,
         metavar="AMOUNT",
         help="not supported yet, because prices are not known",
     )

@@ -6,6 +6,8 @@ import argparse
 
 from fal_async.cli.batch import shared_arguments as arguments
 
+EXAMPLES = ("fal-async batch status --ledger runs.db",)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     arguments.add_ledger(parser, must_exist=True)

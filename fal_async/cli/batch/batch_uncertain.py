@@ -10,9 +10,10 @@ import argparse
 
 from fal_async.cli.batch import shared_arguments as arguments
 
+EXAMPLES = ("fal-async batch uncertain --ledger runs.db --lookup",)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
     arguments.add_ledger(parser, must_exist=True)
     arguments.add_run(parser, "every run; with --resolve: the run that has the key")
@@ -39,7 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from fal_async.cli import exits, fail
+    from fal_async.cli import exits
+    from fal_async.cli.messages import fail
 
     decided = options.request_id is not None or options.not_taken
     if decided != (options.resolve is not None):

@@ -11,8 +11,9 @@ from typing import Any
 import attrs
 
 from fal_async.batch.progress.wording import money
-from fal_async.cli import exits, fail
+from fal_async.cli import exits
 from fal_async.cli.key_check import check_key
+from fal_async.cli.messages import fail
 from fal_async.cli.output import OutputLostError, forget_standard_output, put, put_error, put_line
 from fal_async.errors import ConfigurationError, FalError
 from fal_async.ledger.ledger import Ledger, LedgerSummary

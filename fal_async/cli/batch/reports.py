@@ -9,7 +9,7 @@ import attrs
 from fal_async.batch.item import BatchItem
 from fal_async.batch.progress.wording import ending
 from fal_async.batch.summary import BatchSummary
-from fal_async.cli import PROGRAM, fail, say
+from fal_async.cli.messages import PROGRAM, fail, say
 from fal_async.cli.output import put, put_line
 from fal_async.errors import FalError
 from fal_async.ledger.postgres.postgres_address import is_address

@@ -7,11 +7,12 @@ import sys
 from typing import Any
 
 from fal_async.batch.tables import read_inputs, stdin_inputs
-from fal_async.cli import exits, fail
+from fal_async.cli import exits
 from fal_async.cli.batch.keyed_table import KeyedTable, key_of, keyed_rows
 from fal_async.cli.batch.reports import Report
 from fal_async.cli.interrupts import run_until_interrupted
 from fal_async.cli.key_check import check_key
+from fal_async.cli.messages import fail
 from fal_async.cli.output import OutputLostError, forget_standard_output, put_error
 from fal_async.errors import ConfigurationError, FalError
 from fal_async.session import Session

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from decimal import Decimal, InvalidOperation
 
+from fal_async.cli import argument_types
 from fal_async.errors import ConfigurationError
 
 _IF_MISSING = "; created if missing"
@@ -46,24 +46,10 @@ def _existing(text: str) -> str:
     return text
 
 
-def count(text: str) -> int:
-    """Parse an integer >= 0."""
-    if not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected an integer >= 0")
-    return int(text)
-
-
-def at_least_one(text: str) -> int:
-    """Parse an integer >= 1."""
-    if not count(text):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected an integer >= 1")
-    return int(text)
-
-
 def failures(text: str) -> int | float:
     """Parse a number of items, or a share of them: `20` or `5%`."""
     if not text.endswith("%"):
-        return count(text)
+        return argument_types.count(text)
     try:
         share = float(text.removesuffix("%")) / 100
     except ValueError:
@@ -71,33 +57,3 @@ def failures(text: str) -> int | float:
     if not 0 < share < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a number of items, or a share such as 5%")
     return share
-
-
-def amount(text: str) -> Decimal:
-    """Parse an amount of money, > 0."""
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        value = Decimal(0)
-    if not value.is_finite() or value <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected an amount > 0")
-    return value
-
-
-def seconds(text: str) -> float:
-    """Parse seconds, > 0 and finite."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected seconds > 0")
-    return value
-
-
-def names(text: str) -> list[str]:
-    """Parse names separated by commas: `prompt,seed`."""
-    found = [name.strip() for name in text.split(",")]
-    if "" in found:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected names separated by commas")
-    return found

@@ -5,20 +5,13 @@
 
 from __future__ import annotations
 
-import argparse
-
-from fal_async.cli import parts
+from fal_async.cli.verbs import Verb
 
 PARTS = {
-    "schema": "print the SQL that makes the tables, for an administrator",
-    "migrate": "make the tables in a database, or migrate them to this version of fal_async",
+    "schema": Verb("ledger.ledger_schema", "print the SQL that makes the tables, for an administrator"),
+    "migrate": Verb(
+        "ledger.ledger_migrate",
+        "make the tables in a database, or migrate them to this version of fal_async",
+    ),
 }
-"""Each part, with its line in `--help`."""
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parts.configure(parser, __name__, PARTS)
-
-
-def run(options: argparse.Namespace) -> int:
-    return parts.run(options, __name__)
+"""The parts of the verb."""

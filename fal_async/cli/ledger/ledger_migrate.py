@@ -13,9 +13,10 @@ import argparse
 
 from fal_async.cli.ledger.role_argument import add_role
 
+EXAMPLES = ("fal-async ledger migrate postgresql://admin@localhost/runs --role app",)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "ledger", metavar="LEDGER", help="URL of the database: postgresql://user@host/database"
     )

@@ -1,19 +1,19 @@
 """Print the SQL that makes the tables of a ledger in the schema `fal_async`.
 
-For an administrator, if the programs that use the ledger may not make tables. It needs no database:
-`fal-async ledger schema --role app | psql runs`
+For an administrator, if the programs that use the ledger may not make tables. It needs no database.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from fal_async.cli import fail
 from fal_async.cli.ledger.role_argument import add_role
+from fal_async.cli.messages import fail
+
+EXAMPLES = ("fal-async ledger schema --role app | psql runs",)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add_role(parser)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from fal_async.cli import exits, fail
+from fal_async.cli import exits
+from fal_async.cli.messages import fail
 from fal_async.cli.output import OutputLostError, forget_standard_output, put, put_error, put_line
 from fal_async.errors import ConfigurationError, FalError
 from fal_async.ledger.opening import checked_place

@@ -10,10 +10,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from fal_async.cli import fail
+from fal_async.cli.messages import fail
 from fal_async.errors import FalError
 
 PROMPT = "a lighthouse of glass above a violet sea, at dawn"
+
+
+EXAMPLES = ("fal-async demo --folder pictures",)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     # Imported late: these take a quarter of a second to load, and --help does not need them.
     import asyncio
 
-    from fal_async.cli.demo_run import show
+    from fal_async.cli.demo.demo_run import show
     from fal_async.cli.screen import Screen
 
     screen = Screen(sys.stdout, live=sys.stdout.isatty() and not options.plain)

@@ -1,0 +1,69 @@
+"""Parses the arguments of a verb, prints its help, and suggests what a mistyped word was probably meant to be."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from types import ModuleType
+from typing import NoReturn
+
+from fal_async.cli.messages import say
+
+USAGE = 2
+"""The exit status for wrong arguments (`exits.py`, which loads more than `--help` needs)."""
+
+
+class Parser(argparse.ArgumentParser):
+    """The parser of one verb.
+
+    Options may stand before, between and after the other arguments. They can't be abbreviated, so that a script
+    keeps its meaning when an option is added.
+    """
+
+    def __init__(self, prog: str, verb: ModuleType) -> None:
+        super().__init__(
+            prog=prog,
+            description=verb.__doc__,
+            epilog=_examples(verb.EXAMPLES),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        verb.configure(self)
+
+    def parsed(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse the arguments. Raises SystemExit with status 2 if they are wrong, with 0 after `--help`."""
+        own = words[: words.index("--")] if "--" in words else words
+        if {"-h", "--help"} & set(own):
+            self.print_help()  # not by argparse, whose help misses the usage of arguments that may be mixed
+            sys.exit(0)
+        self._check_options(own)
+        options, rest = self.parse_known_intermixed_args(words)
+        if rest:
+            self.error(f"unknown argument {rest[0]!r}")
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        """Print the mistake and where the arguments are explained, and raise SystemExit with status 2."""
+        say(f"{self.prog}: {message}")
+        say(f"{self.prog} --help shows the arguments, with examples")
+        sys.exit(USAGE)
+
+    def _check_options(self, words: Sequence[str]) -> None:
+        """Report an unknown option before anything else, because its value looks like a further argument."""
+        for word in words:
+            name = word.partition("=")[0]
+            if word.startswith("--") and name not in self._option_string_actions:
+                self.error(f"unknown option {name}{suggestion(name, self._option_string_actions)}")
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return `: did you mean ...?`, or "" if no known word is similar."""
+    import difflib
+
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f": did you mean {close[0]}?" if close else ""
+
+
+def _examples(lines: Sequence[str]) -> str:
+    return "\n".join([f"example{'s' * (len(lines) > 1)}:", *(f"  {line}" for line in lines)])

@@ -1,0 +1,59 @@
+"""The verbs of the command line, by topic, and the modules that implement them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from types import ModuleType
+from typing import NamedTuple
+
+_PACKAGE = __package__ or ""
+
+
+class Verb(NamedTuple):
+    """One verb, or one part of a verb, such as `run` of `batch run`.
+
+    Attributes:
+        module: its module, without the prefix `fal_async.cli.`. It is imported only when the verb is used.
+        line: its line in the overview and in `--help`.
+    """
+
+    module: str
+    line: str
+
+    def load(self) -> ModuleType:
+        """Import and return the module."""
+        return importlib.import_module(f"{_PACKAGE}.{self.module}")
+
+
+TOPICS: Mapping[str, Mapping[str, Verb]] = {
+    "calls to a model": {},
+    "files": {},
+    "models, prices and usage": {},
+    "many inputs, each paid once": {
+        "batch": Verb(
+            "batch", "send the inputs in a file to an endpoint, and pay for each once: run, status, ..."
+        ),
+        "ledger": Verb(
+            "ledger", "make the tables of a ledger in PostgreSQL, or migrate them: schema, migrate"
+        ),
+    },
+    "types for your code": {},
+    "on this machine": {
+        "demo": Verb("demo", "watch a request for four pictures run on a local fal, without a key or costs"),
+        "emulator": Verb(
+            "emulator", "run a complete local fal to develop and test against, without a key or costs"
+        ),
+        "proxy": Verb("proxy", "run a proxy for fal's browser clients that keeps your key on the server"),
+    },
+}
+"""The verbs, in the order of the overview."""
+
+VERBS: Mapping[str, Verb] = {name: verb for verbs in TOPICS.values() for name, verb in verbs.items()}
+"""All verbs by name."""
+
+
+def parts_of(module: ModuleType) -> Mapping[str, Verb] | None:
+    """Return the parts of a verb that has parts, such as `batch`; None for other verbs."""
+    found: Mapping[str, Verb] | None = getattr(module, "PARTS", None)
+    return found
