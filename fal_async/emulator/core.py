@@ -10,6 +10,7 @@ from aiohttp import web
 from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.accounts.history import RequestHistory
 from fal_async.emulator.accounts.keys import Keyring
+from fal_async.emulator.accounts.prices import PriceList
 from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.apps.mounts import Mounts
@@ -41,6 +42,7 @@ class Core:
     uploads: UploadStore
     keyring: Keyring
     history: RequestHistory
+    prices: PriceList
     realtime_tokens: RealtimeTokenStore
     faults: FaultScript
     recorder: Recorder

@@ -18,7 +18,6 @@ from fal_async.emulator.operations import (
     http_over_websocket,
     login,
     openapi,
-    platform,
     queued_request,
     realtime,
     realtime_tokens,
@@ -30,6 +29,7 @@ from fal_async.emulator.operations import (
     webhook_keys,
 )
 from fal_async.emulator.operations.mounted import mounted_operations
+from fal_async.emulator.operations.platform import platform_operations
 from fal_async.emulator.storage.upload_body import STREAMED, Body
 from fal_async.emulator.wire.answers import (
     Answer,
@@ -102,7 +102,7 @@ SERVICES: Mapping[str, Service] = {
     "storage": storage_access.storage,
     "token": login.token,
     "openapi": openapi.openapi,
-    "platform": platform.platform,
+    "platform": platform_operations.platform,
     "key_set": webhook_keys.key_set,
     "index": index,
     "wrong_method": wrong_method,

@@ -6,8 +6,10 @@ Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
 from typing import Any, TypeVar
 
+from fal_async.emulator.accounts.prices import price_of
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.core import Core
 from fal_async.emulator.jobs.endpoints import Endpoint, EndpointFunction, check_app_id, check_function
@@ -35,6 +37,9 @@ class Registration:
         log_window: int | None = None,
         log_labels: bool = False,
         billable_units: float = 1,
+        price: Decimal | float | str | None = None,
+        unit: str = "unit",
+        metadata: Mapping[str, Any] | None = None,
         input_schema: Mapping[str, Any] | None = None,
         output_schema: Mapping[str, Any] | None = None,
         realtime: RealtimeOptions | None = None,
@@ -64,6 +69,13 @@ class Registration:
             log_labels: whether log entries have `labels: {level, source}`, as the Swift and Java clients expect
                 (protocol 4.2); default False: level and source are fields of the entry.
             billable_units: `x-fal-billable-units` of a success, unless the function calls `job.bill`; default 1.
+            price: US dollars for one billable unit, taken as it is written: 0.1 is exactly a tenth. None (default):
+                the endpoint has no price, so its requests cost nothing, and the platform API does not know its
+                price.
+            unit: name of the billable unit, such as "image"; default "unit".
+            metadata: members of the model's metadata in the platform API that differ from the usual ones, such as
+                `{"category": "text-to-image", "status": "deprecated"}` (protocol 11.1). None (default): the
+                description is the first line of the function's docstring, the category "other".
             input_schema: JSON schema of the input in the endpoint's OpenAPI document (protocol 11.6). None
                 (default): any object.
             output_schema: JSON schema of the result. None (default): anything.
@@ -71,9 +83,10 @@ class Registration:
 
         Returns:
             A decorator that returns its function unchanged. It raises TypeError if the function is not async or
-            does not take one or two positional arguments, and ValueError if `endpoint_id` has another form or
-            `runners` is below 1.
+            does not take one or two positional arguments, and ValueError if `endpoint_id` has another form,
+            `runners` is below 1, `price` is not a number >= 0, or `unit` is empty.
         """
+        cost = None if price is None else price_of(price, unit)
 
         def register(function: F) -> F:
             self._core.endpoints.add(
@@ -87,11 +100,13 @@ class Registration:
                     log_window=log_window,
                     log_labels=log_labels,
                     billable_units=billable_units,
+                    metadata=metadata or {},
                     input_schema=input_schema,
                     output_schema=output_schema,
                     realtime=realtime or RealtimeOptions(),
                 )
             )
+            self._core.prices.set(endpoint_id, cost)
             return function
 
         return register
@@ -105,6 +120,8 @@ class Registration:
         public: bool = False,
         ignores_cancel: bool = False,
         billable_units: float = 1,
+        price: Decimal | float | str | None = None,
+        unit: str = "unit",
     ) -> None:
         """Serve a whole application under `owner/app`, with every path below it, behind the queue.
 
@@ -129,11 +146,15 @@ class Registration:
             ignores_cancel: whether a cancelled call is left to run, although the application is notified of the
                 cancel; default False.
             billable_units: `x-fal-billable-units` of a success whose answer does not have this header; default 1.
+            price: US dollars for one billable unit of every path, as of `endpoint`. None (default): no price.
+            unit: name of the billable unit; default "unit".
 
         Raises:
             TypeError: If `application` is neither an ASGI application nor a str.
-            ValueError: If `app_id` or the base URL does not have the expected form, or `runners` is below 1.
+            ValueError: If `app_id` or the base URL does not have the expected form, `runners` is below 1, `price`
+                is not a number >= 0, or `unit` is empty.
         """
+        cost = None if price is None else price_of(price, unit)
         check_app_id(app_id)
         check_runners(wanted := self._default_runners if runners is None else runners)
         mount = Mount(
@@ -145,3 +166,24 @@ class Registration:
             billable_units=billable_units,
         )
         self._core.endpoints.mount(mount)
+        self._core.prices.set(app_id, cost)
+
+    def price(
+        self, endpoint_id: str, price: Decimal | float | str | None, *, unit: str | None = None
+    ) -> None:
+        """Set the price of an endpoint or application from now on; requests that have ended keep theirs.
+
+        Args:
+            endpoint_id: id under which it is registered.
+            price: US dollars for one billable unit, as of `endpoint`. None: no price.
+            unit: name of the billable unit, such as "image". None (default): the one that it had, else "unit".
+
+        Raises:
+            KeyError: If no endpoint or application is registered under the id.
+            ValueError: If `price` is not a number >= 0, or `unit` is empty.
+        """
+        if endpoint_id not in {served.endpoint_id for served in self._core.endpoints}:
+            raise KeyError(f"endpoint {endpoint_id}: register it first")
+        before = self._core.prices.find(endpoint_id)
+        name = unit if unit is not None else "unit" if before is None else before.unit
+        self._core.prices.set(endpoint_id, None if price is None else price_of(price, name))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from fal_async.emulator.accounts.history import RequestHistory
 from fal_async.emulator.accounts.keys import Keyring
+from fal_async.emulator.accounts.prices import PriceList
 from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
 from fal_async.emulator.admin import Admin
 from fal_async.emulator.apps.interface import Mount
@@ -145,6 +146,7 @@ class Emulator(Controls, Registration):
             uploads=UploadStore(token_lifetime=cdn_token_lifetime, min_part_size=min_part_size),
             keyring=Keyring(key, require=require_key, concurrency=concurrency),
             history=history or RequestHistory(),
+            prices=PriceList(),
             realtime_tokens=RealtimeTokenStore(),
             faults=FaultScript(seed),
             recorder=Recorder(record=record, limit=keep_requests),

@@ -8,19 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fal_async.emulator.builtin import flux, live
+from fal_async.emulator.builtin import catalog, flux, live
 from fal_async.emulator.builtin.painters import drawn, plain
 from fal_async.emulator.builtin.text import any_llm
 from fal_async.emulator.builtin.training import train_lora
 from fal_async.emulator.jobs.endpoints import EndpointFunction
 
+_FLUX = {"input_schema": flux.INPUT_SCHEMA, "output_schema": flux.OUTPUT_SCHEMA}
+
 
 def builtin_endpoints(plain_pictures: bool) -> Iterator[tuple[str, EndpointFunction, dict[str, Any]]]:
     """Yield the arguments of `Emulator.endpoint`: endpoint id, function and options."""
     paint, reports = (plain, 1) if plain_pictures else (drawn, flux.MAX_REPORTS)
-    schemas = {"input_schema": flux.INPUT_SCHEMA, "output_schema": flux.OUTPUT_SCHEMA}
-    yield "fal-ai/flux/dev", flux.Flux(flux.DEV, paint, reports), schemas
-    yield "fal-ai/flux/schnell", flux.Flux(flux.SCHNELL, paint, reports), schemas
-    yield "fal-ai/any-llm", any_llm, {}
-    yield "fal-ai/fast-lcm-diffusion", live.FastLcmDiffusion(paint), {"realtime": live.OPTIONS}
-    yield "fal-ai/flux-lora-fast-training", train_lora, {}
+    yield "fal-ai/flux/dev", flux.Flux(flux.DEV, paint, reports), {**catalog.FLUX_DEV, **_FLUX}
+    yield "fal-ai/flux/schnell", flux.Flux(flux.SCHNELL, paint, reports), {**catalog.FLUX_SCHNELL, **_FLUX}
+    yield "fal-ai/any-llm", any_llm, catalog.ANY_LLM
+    realtime = {"realtime": live.OPTIONS}
+    yield "fal-ai/fast-lcm-diffusion", live.FastLcmDiffusion(paint), {**catalog.LCM, **realtime}
+    yield "fal-ai/flux-lora-fast-training", train_lora, catalog.TRAINING

@@ -92,6 +92,10 @@ class EndpointTable(Generic[M]):
     def find(self, endpoint_id: str | None) -> Endpoint | None:
         return self._endpoints.get(endpoint_id or "")
 
+    def serving(self, endpoint_id: str) -> Served | None:
+        """Return the endpoint with an id, or the application that serves it; None if there is neither."""
+        return self.find(endpoint_id) or self._mounts.get(app_id(endpoint_id))
+
     def find_used(self, path: str, endpoint_id: str | None) -> Endpoint | None:
         """Return the endpoint of a stream or session: the one with this path, or with the path before its tail."""
         return self.find(normal_id(path)) or self.find(endpoint_id)

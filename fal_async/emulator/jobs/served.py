@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from typing import Any
+
 import attrs
 
 from fal_async.emulator.wire.routing import app_id
@@ -21,6 +25,8 @@ class Served:
         log_labels: whether log entries have `labels: {level, source}`, as the Swift and Java clients expect (4.2);
             default False.
         billable_units: what a success costs, unless the job sets another value; default 1.
+        metadata: members of the model's metadata in `/v1/models` that are not the usual ones (protocol 11.1).
+        created_at: when it was registered, in seconds since the epoch.
     """
 
     endpoint_id: str
@@ -30,6 +36,8 @@ class Served:
     log_window: int | None = None
     log_labels: bool = False
     billable_units: float = 1
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    created_at: float = attrs.field(factory=time.time)
 
     @property
     def app_id(self) -> str:

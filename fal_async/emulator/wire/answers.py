@@ -6,14 +6,25 @@ Citations such as (protocol 9.1) are sections of `fal_async/protocol/README.md`.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import attrs
 from multidict import CIMultiDict
 
 JSON = "application/json"
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def _as_number(value: Any) -> float:
+    """Return a decimal as a number of JSON, whose text has the same value if it has up to 15 digits."""
+    if not isinstance(value, Decimal):
+        raise TypeError(f"{type(value).__name__} is not JSON")
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_as_number).encode
 CANCELLED = 499
 """nginx's status for "client closed request", with which fal answers for cancelled requests (protocol 9.2)."""
 
@@ -157,7 +168,8 @@ def method_not_allowed() -> Answer:
 
 def platform_error(status: int, kind: str, message: str) -> Answer:
     """Return an error of api.fal.ai, wrapped in `error` (protocol 9.4)."""
-    return json_answer({"error": {"type": kind, "message": message}}, status)
+    error = {"type": kind, "message": message, "request_id": str(uuid.uuid4())}
+    return json_answer({"error": error}, status)
 
 
 def as_platform_error(refused: Answer) -> Answer:

@@ -1,4 +1,4 @@
-"""The part of api.fal.ai/v1 that clients need, and the schema of an endpoint (protocol 11)."""
+"""The request history of the platform API (protocol 11.1, 11.10)."""
 
 from __future__ import annotations
 
@@ -9,31 +9,16 @@ from typing import Any
 import pytest
 
 from fal_async.emulator import RequestHistory
-from tests.emulator.caller import Caller, Reply
+from tests.emulator.caller import Caller
 from tests.emulator.gate import Gate
+from tests.emulator.operations.platform.platform_caller import Platform
 
 LLM = "fal-ai/any-llm"
-
-
-async def platform(caller: Caller, path: str, **query: Any) -> Reply:
-    return await caller.get(f"/api.fal.ai/v1/{path}", params=query)
+BY_ENDPOINT = "models/requests/by-endpoint"
 
 
 async def requests_of(caller: Caller, **query: Any) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = (
-        await platform(caller, "models/requests/by-endpoint", **{"endpoint_id": LLM, **query})
-    ).data["items"]
-    return items
-
-
-async def test_models_and_meta_need_no_key_but_the_request_history_does(caller: Caller) -> None:
-    models = await caller.get("/api.fal.ai/v1/models", headers={})
-    assert "fal-ai/flux/dev" in [model["endpoint_id"] for model in models.data["models"]]
-    assert (models.data["next_cursor"], models.data["has_more"]) == (None, False)
-    one = await platform(caller, "models", endpoint_id=f"{LLM},me/nothing")
-    assert [model["endpoint_id"] for model in one.data["models"]] == [LLM]
-    assert (await caller.get("/api.fal.ai/v1/meta", headers={})).data["webhook_ip_ranges"]
-    assert (await caller.get("/api.fal.ai/v1/models/requests/by-endpoint", headers={})).status == 401
+    return await Platform(caller).listed(BY_ENDPOINT, "items", **{"endpoint_id": LLM, **query})
 
 
 async def test_the_history_lists_past_requests_newest_first_and_filters_them(caller: Caller) -> None:
@@ -125,9 +110,9 @@ async def test_a_history_without_payloads_shows_no_input_and_output(caller: Call
 
 async def test_a_key_that_may_not_read_requests_gets_the_platforms_403(caller: Caller) -> None:
     caller.emulator.history.permitted = False
-    refused = await platform(caller, "models/requests/by-endpoint", endpoint_id=LLM)
+    refused = await Platform(caller).get(BY_ENDPOINT, endpoint_id=LLM)
     assert (refused.status, refused.data["error"]["type"]) == (403, "authorization_error")
-    assert (await platform(caller, "models")).status == 200
+    assert (await Platform(caller).get("models")).status == 200
 
 
 async def test_a_history_that_filters_by_ended_at_leaves_running_requests_out(caller: Caller) -> None:
@@ -147,9 +132,8 @@ async def test_a_platform_clock_ahead_shifts_the_history_and_the_date_header(cal
     caller.emulator.history.clock_ahead = 3_600.0
     await caller.run(LLM, {"prompt": "x"})
     now = datetime.now(UTC)
-    reply = await platform(
-        caller,
-        "models/requests/by-endpoint",
+    reply = await Platform(caller).get(
+        BY_ENDPOINT,
         endpoint_id=LLM,
         start=(now + timedelta(minutes=50)).isoformat(),
     )
@@ -173,10 +157,10 @@ def test_request_history_refuses_bad_values_when_made_and_when_set(options: dict
 async def test_the_history_is_read_completely_page_by_page(caller: Caller) -> None:
     for number in range(5):
         await caller.run(LLM, {"prompt": str(number)})
-    seen, cursor = [], "0"
+    seen, cursor = [], "MQ=="
     while cursor is not None:
-        page = await platform(
-            caller, "models/requests/by-endpoint", endpoint_id=LLM, limit=2, cursor=cursor, expand="payloads"
+        page = await Platform(caller).get(
+            BY_ENDPOINT, endpoint_id=LLM, limit=2, cursor=cursor, expand="payloads"
         )
         seen += [item["json_input"]["prompt"] for item in page.data["items"]]
         assert page.data["has_more"] == (page.data["next_cursor"] is not None)
@@ -203,27 +187,7 @@ async def test_the_history_is_read_completely_page_by_page(caller: Caller) -> No
 async def test_a_wrong_history_query_gets_400_with_the_platforms_error_body(
     caller: Caller, query: dict[str, str]
 ) -> None:
-    refused = await platform(caller, "models/requests/by-endpoint", **{"endpoint_id": LLM, **query})
+    refused = await Platform(caller).get(BY_ENDPOINT, **{"endpoint_id": LLM, **query})
     assert refused.status == 400
     assert refused.data["error"]["type"] == "validation_error"
     assert refused.data["error"]["message"]
-
-
-async def test_the_platform_api_answers_404_to_unknown_paths_and_405_to_wrong_methods(caller: Caller) -> None:
-    unknown = await platform(caller, "keys")
-    assert (unknown.status, unknown.data["error"]["type"]) == (404, "not_found")
-    assert (await caller.call("POST", "/api.fal.ai/v1/models")).status == 405
-
-
-async def test_the_openapi_document_describes_input_and_output_of_an_endpoint(caller: Caller) -> None:
-    path = "/fal.ai/api/openapi/queue/openapi.json"
-    document = (await caller.get(path, params={"endpoint_id": "fal-ai/flux/dev"}, headers={})).data
-    assert document["info"]["x-fal-metadata"]["endpointId"] == "fal-ai/flux/dev"
-    posted = document["paths"]["/fal-ai/flux/dev"]["post"]["requestBody"]["content"]["application/json"]
-    assert posted["schema"] == {"$ref": "#/components/schemas/Input"}
-    assert document["components"]["schemas"]["Input"]["required"] == ["prompt"]
-    answered = document["paths"]["/fal-ai/flux/dev/requests/{request_id}"]["get"]["responses"]["200"]
-    assert answered["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Output"}
-    for query in ({"endpoint_id": "me/nothing"}, {}):
-        none = await caller.get(path, params=query, headers={})
-        assert (none.status, none.body) == (404, b"null")

@@ -1,0 +1,72 @@
+"""Which function answers which path of api.fal.ai/v1 (protocol 11.1, 11.2, 15.4)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+
+import attrs
+
+from fal_async.emulator.core import Call, Core, Reply
+from fal_async.emulator.operations.platform import model_list, past_requests, price_answers
+from fal_async.emulator.operations.platform.platform_errors import Refusal
+from fal_async.emulator.wire.answers import Answer, json_answer, platform_error
+
+_VERSION = "v1/"
+
+
+@attrs.frozen
+class Operation:
+    method: str
+    path: str
+    """The path after `v1/`; a segment in braces stands for any value, which `answer` gets."""
+    answer: Callable[..., Answer]
+
+    def values(self, path: str) -> list[str] | None:
+        """Return the values of the segments in braces, or None if the path is another one."""
+        pairs = list(zip(self.path.split("/"), path.split("/"), strict=False))
+        if self.path.count("/") != path.count("/") or any(a != b and a[0] != "{" for a, b in pairs):
+            return None
+        return [given for named, given in pairs if named[0] == "{"]
+
+
+def _meta(_: Core, __: Call) -> Answer:
+    return json_answer({"webhook_ip_ranges": ["127.0.0.1/32"]})
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("GET", "models", model_list.models),
+    Operation("GET", "models/pricing", price_answers.pricing),
+    Operation("POST", "models/pricing/estimate", price_answers.estimate),
+    Operation("GET", "models/requests/by-endpoint", past_requests.by_endpoint),
+    Operation("GET", "meta", _meta),
+)
+
+
+async def platform(core: Core, call: Call) -> Reply:
+    return _answer(core, call).with_headers(
+        {"Date": formatdate(time.time() + core.history.clock_ahead, usegmt=True)}
+    )
+
+
+def _answer(core: Core, call: Call) -> Answer:
+    path = call.route.rest.removeprefix(_VERSION)
+    found = [
+        (operation, values)
+        for operation in OPERATIONS
+        if call.route.rest.startswith(_VERSION) and (values := operation.values(path)) is not None
+    ]
+    if not found:
+        return platform_error(404, "not_found", f"/{call.route.rest} is not served by the emulator")
+    for operation, values in found:
+        if operation.method == call.request.method:
+            return _answer_of(operation, core, call, values)
+    return platform_error(405, "not_implemented", f"/{call.route.rest} does not take {call.request.method}")
+
+
+def _answer_of(operation: Operation, core: Core, call: Call, values: list[str]) -> Answer:
+    try:
+        return operation.answer(core, call, *values)
+    except Refusal as refusal:
+        return refusal.answer
