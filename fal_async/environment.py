@@ -18,6 +18,7 @@ class Environment:
     Attributes:
         key: the fal key in FAL_KEY, or in FAL_KEY_ID and FAL_KEY_SECRET. None: they are not set, or are ignored
             because FAL_FORCE_AUTH_BY_USER is 1.
+        key_from: the names of the variables that `key` comes from; "" if it is None.
         hosts: the base URLs of fal's services.
         home: the folder in which the `fal` command line stores its login.
         log: the value of FAL_LOG; None if unset.
@@ -26,6 +27,7 @@ class Environment:
     """
 
     key: str | None = attrs.field(default=None, repr=False)
+    key_from: str = ""
     hosts: Hosts = attrs.field(factory=Hosts)
     home: str = "~/.fal"
     log: str | None = None
@@ -39,8 +41,10 @@ def from_env(environ: Mapping[str, str] | None = None) -> Environment:
         environ: the variables. None (default): those of this process.
     """
     environ = os.environ if environ is None else environ
+    key, key_from = (None, "") if environ.get("FAL_FORCE_AUTH_BY_USER") == "1" else _key_of(environ)
     return Environment(
-        key=None if environ.get("FAL_FORCE_AUTH_BY_USER") == "1" else _key_of(environ),
+        key=key,
+        key_from=key_from,
         hosts=_hosts_of(environ),
         home=environ.get("FAL_HOME_DIR") or "~/.fal",
         log=environ.get("FAL_LOG") or None,
@@ -60,11 +64,12 @@ def _proxies_of(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield found, Secret(environ[found].strip())
 
 
-def _key_of(environ: Mapping[str, str]) -> str | None:
+def _key_of(environ: Mapping[str, str]) -> tuple[str | None, str]:
+    """Return the key, and the names of its variables."""
     if key := environ.get("FAL_KEY", "").strip():
-        return key
+        return key, "FAL_KEY"
     key_id, secret = (environ.get(name, "").strip(" \t\r\n\"'") for name in ("FAL_KEY_ID", "FAL_KEY_SECRET"))
-    return f"{key_id}:{secret}" if key_id and secret else None
+    return (f"{key_id}:{secret}", "FAL_KEY_ID and FAL_KEY_SECRET") if key_id and secret else (None, "")
 
 
 def _hosts_of(environ: Mapping[str, str]) -> Hosts:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from fal_async.auth.credentials import AskedKey, FixedKey, KeySource, NoKey
 from fal_async.auth.key_text import authorization
 from fal_async.checks import check_function
 from fal_async.config import ANONYMOUS, Credentials, Hosts
+from fal_async.environment import Environment
 from fal_async.errors import ConfigurationError
 
 
@@ -38,3 +41,13 @@ def key_source(credentials: Credentials | None, env_key: str | None, home: str, 
     from fal_async.auth.cli_login import CliLogin
 
     return CliLogin(home, hosts)
+
+
+def place_of_key(environment: Environment) -> str | None:
+    """Return where a session without `credentials` gets its key from: variables, or a login. None: nowhere."""
+    if environment.key is not None:
+        return environment.key_from
+    from fal_async.auth.cli_login import login_path
+
+    login = login_path(environment.home)
+    return None if login is None or not os.path.exists(login) else "the login of fal's command line"

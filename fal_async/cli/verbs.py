@@ -41,6 +41,9 @@ TOPICS: Mapping[str, Mapping[str, Verb]] = {
     "types for your code": {},
     "on this machine": {
         "demo": Verb("demo", "watch a request for four pictures run on a local fal, without a key or costs"),
+        "doctor": Verb(
+            "doctor", "examine this machine and its way to fal, and print a report without secrets"
+        ),
         "emulator": Verb(
             "emulator", "run a complete local fal to develop and test against, without a key or costs"
         ),

@@ -7,7 +7,7 @@ import asyncpg
 from fal_async.errors import ConfigurationError
 from fal_async.ledger.postgres.postgres_address import Address
 from fal_async.ledger.postgres.postgres_errors import FAILURES, ledger_error
-from fal_async.ledger.postgres.postgres_schema import grants, migrate
+from fal_async.ledger.postgres.postgres_schema import found_version, grants, migrate
 
 _TO_CONNECT = 10.0
 
@@ -36,6 +36,24 @@ async def migrate_tables(address: Address, role: str | None) -> tuple[int | None
     except (*FAILURES, ValueError) as error:
         raise ledger_error(error, address.name) from error
     return versions
+
+
+async def version_of_tables(address: Address, limit: float = 5.0) -> tuple[str, int | None]:
+    """Return the version of the server, and that of the tables (None: there are none). It changes nothing.
+
+    `limit`: seconds to connect, and seconds for each question. Cancelling is safe. Raises as `migrate_tables`.
+    """
+    try:
+        connection = await asyncpg.connect(
+            address.direct or address.url, timeout=limit, command_timeout=limit
+        )
+        try:
+            server = str(await connection.fetchval("SHOW server_version"))
+            return server, await found_version(connection, address.name)
+        finally:
+            connection.terminate()
+    except (*FAILURES, ValueError) as error:
+        raise ledger_error(error, address.name) from error
 
 
 async def _grant(connection: asyncpg.Connection, role: str) -> None:

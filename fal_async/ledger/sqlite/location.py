@@ -63,7 +63,7 @@ def check_place(path: str) -> None:
     Only for a file that this process has not opened, as this function opens and closes it, which would release
     SQLite's locks.
     """
-    check_mounts(path, _mounts())
+    check_mounts(path, current_mounts())
     _check_file(path)
 
 
@@ -138,7 +138,8 @@ def file_system(folder: str, mounts: Mounts) -> str | None:
     return found
 
 
-def _mounts() -> Mounts:
+def current_mounts() -> Mounts:
+    """Return the mounts of this process; none if the operating system does not tell them."""
     try:
         return mounts_of(_MOUNTS.read_text(errors="surrogateescape"))
     except OSError:
