@@ -102,7 +102,10 @@ def _locks(folder: str) -> Finding:
 
 
 def _disk(folder: str, kind: str | None) -> Finding:
-    free = shutil.disk_usage(folder).free
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return LEDGER.problem("disk", f"{folder}: {error.strerror or error}", "use another folder")
     text = f"{kind or 'file system unknown'}, {free / 1e9:.1f} GB free"
     facts = {"file_system": kind, "free_bytes": free}
     if kind in _FORGETTING:
