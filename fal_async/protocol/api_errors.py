@@ -36,6 +36,7 @@ from fal_async.protocol.origins import host_of, joined
 _BALANCE = r"(?i)exhausted balance|\btop[ _-]?up\b|insufficient (balance|credits)"
 _LOCKED = r"(?i)\blocked\b"
 _POLICY = "content_policy_violation"
+_KEYS = "https://fal.ai/dashboard/keys"
 _BILLING = "top up at https://fal.ai/dashboard/billing"
 _TRUE, _FALSE = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
 _TEMPORARY = frozenset({408, 429, 502, 503, 504})
@@ -197,7 +198,9 @@ def class_by_status(status: int) -> type[ApiError]:
 
 def _with_advice(kind: type[ApiError], message: str, request: HttpRequest, response: HttpResponse) -> str:
     if kind is AuthenticationError:
-        return f"{message} - check FAL_KEY or credentials= (keys: https://fal.ai/dashboard/keys)"
+        return f"{message} - check FAL_KEY or credentials= (keys: {_KEYS})"
+    if kind is PermissionDeniedError and request.needs:
+        return f"this call needs {request.needs} ({_KEYS}, scope ADMIN): {message}"
     if kind is BalanceExhaustedError and "billing" not in message:
         return f"{message} - {_BILLING}"
     if 300 <= response.status < 400 and "location" in response.headers:

@@ -39,10 +39,15 @@ class Operation(enum.StrEnum):
     DOWNLOAD = "download"
     READ = "read"
     WRITE = "write"
+    CREATE = "create"
 
 
-PAID = frozenset({Operation.RUN, Operation.SUBMIT, Operation.STREAM})
-"""Sending one of these twice may be billed twice: fal has no idempotency key (protocol 12)."""
+PAID = frozenset({Operation.RUN, Operation.SUBMIT, Operation.STREAM, Operation.CREATE})
+"""Sending one of these twice may be billed twice, or create a second thing, such as an API key.
+
+fal has no idempotency key for them (protocol 11.7, 12)."""
+SECRET = frozenset({Operation.TOKEN, Operation.CREATE})
+"""The response may contain a token or a new API key."""
 BodyFactory = Callable[[], AsyncIterable[bytes]]
 
 
@@ -65,6 +70,8 @@ class HttpRequest:
             then; default False.
         refusal_is_final: whether a 429 is not retried, because the caller asked for it by `max_queue_length`;
             default False.
+        needs: the kind of key that the operation needs, for the message of a 403, such as "an admin key";
+            default "", any key.
     """
 
     operation: Operation
@@ -77,6 +84,7 @@ class HttpRequest:
     persistent: bool = False
     harmless: bool = False
     refusal_is_final: bool = False
+    needs: str = ""
 
     @property
     def endpoint_id(self) -> str | None:

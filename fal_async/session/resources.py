@@ -15,6 +15,7 @@ from fal_async.session.view import View
 from fal_async.storage_settings import StorageSettings
 
 if TYPE_CHECKING:
+    from fal_async.platform import Platform
     from fal_async.protocol.ledger.decisions import Uncertain
     from fal_async.protocol.storage.multipart import UploadState
     from fal_async.queue import Queue, RequestHandle
@@ -167,6 +168,11 @@ class Resources:
     def storage(self) -> Storage:
         """File storage: upload and download files, and control who may read them."""
         return self._view.storage
+
+    @property
+    def platform(self) -> Platform:
+        """The platform API: models, prices, usage, billing, past requests, keys, account, workflows."""
+        return self._view.platform
 
     @property
     def webhooks(self) -> Webhooks:

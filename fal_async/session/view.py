@@ -21,6 +21,7 @@ from fal_async.transport import Transport
 
 if TYPE_CHECKING:
     from fal_async.keyed.ledger_requests import LedgerRequests
+    from fal_async.platform import Platform
     from fal_async.protocol.polling import RunTimesByEndpoint
     from fal_async.protocol.storage.uploads import CdnToken
     from fal_async.protocol.webhook_events import WebhookEvent
@@ -184,6 +185,12 @@ class View:
         from fal_async.storage import Storage
 
         return Storage(self.transport, self.settings, self.learned.cdn_token)
+
+    @cached_property
+    def platform(self) -> Platform:
+        from fal_async.platform.client import Platform
+
+        return Platform(self.transport, self.settings)
 
     @cached_property
     def webhooks(self) -> Webhooks:

@@ -12,7 +12,7 @@ from yarl import URL
 
 from fal_async.config import Settings
 from fal_async.errors import TransportError
-from fal_async.protocol.http import PAID, REQUEST_ID, HttpResponse, Operation
+from fal_async.protocol.http import PAID, REQUEST_ID, SECRET, HttpResponse
 from fal_async.protocol.origins import backup_url, redirect_target, without_query
 from fal_async.transport.aiohttp_errors import (
     FAILURES,
@@ -68,7 +68,7 @@ class Exchange:
             headers=lower_names(response.headers),
             body=body,
             attempts=call.attempts,
-            is_secret=call.request.operation is Operation.TOKEN,
+            is_secret=call.request.operation in SECRET,
         )
 
     async def begun(self, call: Call) -> aiohttp.ClientResponse:

@@ -120,8 +120,8 @@ def test_error_answers_are_judged_by_the_table(
         assert judge(request(operation), error, sent=True, policy=policy) is expected
 
 
-def test_only_run_stream_and_submit_are_paid_operations() -> None:
-    assert sorted(PAID) == ["run", "stream", "submit"]
+def test_only_run_stream_submit_and_create_must_not_be_sent_twice() -> None:
+    assert sorted(PAID) == ["create", "run", "stream", "submit"]
     assert FREE == ["cancel", "download", "read", "result", "status", "token", "upload", "write"]
 
 

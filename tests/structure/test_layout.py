@@ -19,6 +19,7 @@ SUBJECTS = {
     "client.py": "what a session has under its folder's name",
     "http_over_websocket.py": "direct calls over one WebSocket",
     "options.py": "the options of one call",
+    "prices.py": "what an endpoint costs",
     "proxy.py": "the proxy for fal's browser clients",
     "realtime.py": "realtime connections",
     "reconnecting.py": "a realtime connection that is lost and made again",
