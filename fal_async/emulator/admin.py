@@ -92,7 +92,9 @@ def _add_faults(core: Core, wanted: Any) -> list[dict[str, Any]]:
 
 
 def _account(account: Account) -> dict[str, Any]:
-    return {name: getattr(account, name) for name in ("nickname", "key", "concurrency", "running")}
+    return {
+        name: getattr(account, name) for name in ("nickname", "key", "admin_key", "concurrency", "running")
+    }
 
 
 def _add_account(core: Core, wanted: Any) -> dict[str, Any]:

@@ -39,6 +39,14 @@ class Controls:
         return self._core.keyring.main.key
 
     @property
+    def admin_key(self) -> str:
+        """The admin key of the emulator's own account, which operations about money and keys need (protocol 11.7).
+
+        By default, it is `key` with "-admin" after the id: "emulator-admin:key".
+        """
+        return self._core.keyring.main.admin_key
+
+    @property
     def accounts(self) -> Mapping[str, Account]:
         """The accounts by nickname, in order of creation; the first is the emulator's own."""
         return self._core.keyring.accounts

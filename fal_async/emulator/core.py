@@ -8,7 +8,9 @@ import attrs
 from aiohttp import web
 
 from fal_async.emulator.accounts.account import Account
+from fal_async.emulator.accounts.credential import Credential
 from fal_async.emulator.accounts.history import RequestHistory
+from fal_async.emulator.accounts.kept_answers import KeptAnswers
 from fal_async.emulator.accounts.keys import Keyring
 from fal_async.emulator.accounts.prices import PriceList
 from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
@@ -43,6 +45,7 @@ class Core:
     keyring: Keyring
     history: RequestHistory
     prices: PriceList
+    kept_answers: KeptAnswers
     realtime_tokens: RealtimeTokenStore
     faults: FaultScript
     recorder: Recorder
@@ -57,8 +60,8 @@ class Call:
 
     request: web.BaseRequest
     route: Route
-    account: Account
-    """The caller's account; `Keyring.anonymous` without a valid key."""
+    credential: Credential
+    """Who the caller is; its account is `Keyring.anonymous` without a valid key."""
     job: Job | None = None
     """The job that the path names, or that this call created; None without one."""
     body: bytes = b""
@@ -66,6 +69,10 @@ class Call:
     """The body of an upload, which is not read yet; None for other operations, which have `body`."""
     effect: Effect = NO_EFFECT
     """The effect of this call's fault."""
+
+    @property
+    def account(self) -> Account:
+        return self.credential.account
 
     @property
     def incoming(self) -> Body:

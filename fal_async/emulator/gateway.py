@@ -125,7 +125,9 @@ class Gateway:
         if (question := preflight(request)) is not None:
             return question
         call = Call(
-            request=request, route=_route(request), account=self._core.keyring.account_of(request.headers)
+            request=request,
+            route=_route(request),
+            credential=self._core.keyring.credential_of(request.headers),
         )
         call.job = self._named_job(call.route, call.account)
         try:

@@ -117,7 +117,7 @@ def _stop_on_signals(stop: asyncio.Event) -> tuple[signal.Signals, ...]:
 
 def _announce(emulator: Emulator, out: TextIO) -> None:
     out.write(
-        f"fal emulator at {emulator.url} (key {emulator.key}); Ctrl-C stops it\n"
+        f"fal emulator at {emulator.url} (key {emulator.key}, admin key {emulator.admin_key}); Ctrl-C stops it\n"
         f"export FAL_BASE_URL={emulator.url} FAL_KEY={emulator.key}\n"
     )
     out.flush()

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from fal_async.emulator.accounts.history import RequestHistory
+from fal_async.emulator.accounts.kept_answers import KeptAnswers
 from fal_async.emulator.accounts.keys import Keyring
 from fal_async.emulator.accounts.prices import PriceList
 from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
@@ -147,6 +148,7 @@ class Emulator(Controls, Registration):
             keyring=Keyring(key, require=require_key, concurrency=concurrency),
             history=history or RequestHistory(),
             prices=PriceList(),
+            kept_answers=KeptAnswers(),
             realtime_tokens=RealtimeTokenStore(),
             faults=FaultScript(seed),
             recorder=Recorder(record=record, limit=keep_requests),

@@ -1,20 +1,14 @@
-"""One account: its key, its limit, and whether it is locked."""
+"""One account: its keys, its limit, and whether it is locked."""
 
 from __future__ import annotations
 
 import attrs
 
+from fal_async.emulator.accounts.api_keys import ApiKey, KeyRack, checked_key, id_of
 from fal_async.emulator.wire.answers import Answer, balance_exhausted, too_many_running
 
 _DIRECT = frozenset({"run", "stream", "realtime", "websocket"})
 PAID = _DIRECT | {"submit"}
-
-
-def checked_key(key: str) -> str:
-    """Return the key. Raise ValueError unless it has the form id:secret."""
-    if not all(key.partition(":")):
-        raise ValueError("expected a key of the form id:secret, such as emulator:key")
-    return key
 
 
 def _concurrency(_: object, __: object, value: int | None) -> None:
@@ -27,11 +21,13 @@ class Account:
     """An account of the emulator, made by `Emulator.add_account`.
 
     It has its own requests, uploads, balance and history, and does not see those of other accounts. A test may
-    change `key` and `concurrency` at any time; a bad value raises ValueError.
+    change `key`, `admin_key` and `concurrency` at any time; a bad value raises ValueError.
 
     Attributes:
         nickname: name of the account in ACLs (protocol 7.4); by default the part of its key before the colon.
-        key: its API key, in the form id:secret.
+        key: its API key, in the form id:secret. It has the scope API, so operations of the platform API that need
+            an admin key answer it with 403 (protocol 11.7).
+        admin_key: its admin key, which may do everything; by default that of `key` with "-admin" after the id.
         concurrency: how many of its requests run at a time, over all endpoints. Further queued requests wait,
             further direct calls get 429 (protocol 9.4). None (default): no limit.
         running: how many of its requests run now.
@@ -39,14 +35,60 @@ class Account:
 
     nickname: str
     key: str = attrs.field(repr=False, validator=lambda _, __, key: checked_key(key) and None)
+    admin_key: str = attrs.field(repr=False, validator=lambda _, __, key: checked_key(key) and None)
     concurrency: int | None = attrs.field(default=None, validator=_concurrency)
     running: int = attrs.field(default=0, init=False)
     _locked: frozenset[str] | bool = attrs.field(default=False, init=False, repr=False)
+    _rack: KeyRack = attrs.field(factory=KeyRack, init=False, repr=False)
+
+    @admin_key.default
+    def _default_admin_key(self) -> str:
+        key_id, _, secret = self.key.partition(":")
+        return f"{key_id}-admin:{secret}"
 
     @property
     def has_place(self) -> bool:
         """Whether one more request of this account may run now."""
         return self.concurrency is None or self.running < self.concurrency
+
+    @property
+    def since(self) -> float:
+        """When the account was made, in seconds since the epoch."""
+        return self._rack.since
+
+    @property
+    def api_keys(self) -> list[ApiKey]:
+        """The valid keys of scope API: `key`, and those that `POST /keys` made."""
+        return self._rack.of(self.key)
+
+    def add_api_key(self, alias: str) -> ApiKey:
+        """Make a key of scope API, as `POST /keys` does (protocol 11.11).
+
+        Args:
+            alias: its name.
+
+        Returns:
+            The new key.
+        """
+        return self._rack.add(alias)
+
+    def delete_api_key(self, key_id: str) -> None:
+        """Refuse a key of scope API from now on. An unknown id is ignored, as on fal.
+
+        Args:
+            key_id: the part of the key before the colon.
+        """
+        self._rack.delete(key_id, self.key)
+
+    def find_key(self, key: str) -> ApiKey | None:
+        """Return a valid key of this account, or None if it has no such key.
+
+        Args:
+            key: the whole key.
+        """
+        if key == self.admin_key:
+            return ApiKey(key=key, alias=id_of(key), created_at=self.since, is_admin=True)
+        return next((one for one in self.api_keys if one.key == key), None)
 
     def lock(self, *, polls: bool = True) -> None:
         """Answer calls of this account with 403, exhausted balance (protocol 9.4).

@@ -9,7 +9,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from fal_async.emulator.accounts.account import Account, anonymous, checked_key
+from fal_async.emulator.accounts.account import Account, anonymous
+from fal_async.emulator.accounts.api_keys import checked_key
+from fal_async.emulator.accounts.credential import Credential
 from fal_async.emulator.wire.answers import Answer, json_answer, unauthorized
 
 
@@ -32,7 +34,7 @@ class Keyring:
     def add(self, key: str, *, nickname: str | None = None, concurrency: int | None = None) -> Account:
         """Add an account. Raise ValueError for a malformed key, or if the key or the nickname is in use."""
         name = checked_key(key).partition(":")[0] if nickname is None else nickname
-        if not name or name in self.accounts or any(key == other.key for other in self.accounts.values()):
+        if not name or name in self.accounts or any(other.find_key(key) for other in self.accounts.values()):
             raise ValueError(
                 f"an account with the nickname {name!r} or with this key already exists: pass another one"
             )
@@ -43,21 +45,25 @@ class Keyring:
         """Return an account, for None the emulator's own. Raise KeyError if there is no such account."""
         return self.main if nickname is None else self.accounts[nickname]
 
-    def account_of(self, headers: Mapping[str, str]) -> Account:
-        """Return the caller's account, or `anonymous` if the call has no key or an unknown one."""
+    def credential_of(self, headers: Mapping[str, str]) -> Credential:
+        """Return who the caller is: `anonymous` if the call has no key or an unknown one.
+
+        A login's token may do what its user may, so it counts as an admin key. So does no key with `require=False`.
+        """
         scheme, _, value = headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             until, account = self._tokens.get(value, (0.0, self.anonymous))
-            found = account if until > time.time() else None
-        else:
-            accounts = self.accounts.values() if scheme.lower() == "key" else ()
-            found = next((account for account in accounts if account.key == value), None)
-        return found or (self.anonymous if self.require else self.main)
+            if until > time.time():
+                return Credential(account=account, is_admin=True, login=True)
+        for account in self.accounts.values() if scheme.lower() == "key" else ():
+            if (key := account.find_key(value)) is not None:
+                return Credential(account=account, key=key, is_admin=key.is_admin)
+        return Credential(account=self.anonymous if self.require else self.main, is_admin=not self.require)
 
     def refusal(
         self, account: Account, headers: Mapping[str, str], *, kind: str, public: bool, what: str
     ) -> Answer | None:
-        """Return the answer that refuses a call, or None if it is allowed; `account` is that of `account_of`."""
+        """Return the answer that refuses a call, or None if it is allowed; `account` is that of `credential_of`."""
         if account is not self.anonymous:
             return account.refusal(kind)
         given = headers.get("Authorization")

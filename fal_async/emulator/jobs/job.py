@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import attrs
 
 from fal_async.emulator.accounts.account import Account
+from fal_async.emulator.accounts.credential import Credential
 from fal_async.emulator.jobs.options import CallOptions
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.storage.lifecycle import Lifecycle
@@ -36,7 +37,7 @@ class Job:
         request_id: the request id.
         endpoint_id: the endpoint id that was called; for a mounted application with the path below it.
         served: the endpoint or application whose runners the job uses.
-        account: the caller's account.
+        credential: the caller's account and key.
         input: the input, as JSON values; None for a realtime session, and for input of an application that is not
             JSON.
         via: how the request was made: "queue", "run", "stream", "realtime" or "websocket".
@@ -67,7 +68,7 @@ class Job:
     request_id: str
     endpoint_id: str
     served: Served = attrs.field(repr=False)
-    account: Account = attrs.field(repr=False)
+    credential: Credential = attrs.field(repr=False)
     input: Any = attrs.field(repr=False)
     via: str = "queue"
     options: CallOptions = attrs.field(factory=CallOptions, repr=False)
@@ -89,6 +90,11 @@ class Job:
     billable_units: float | None = None
     forgotten: bool = False
     watchers: set[asyncio.Event] = attrs.field(factory=set, init=False, repr=False)
+
+    @property
+    def account(self) -> Account:
+        """The caller's account."""
+        return self.credential.account
 
     @property
     def failed(self) -> bool:

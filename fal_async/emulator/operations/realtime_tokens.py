@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from fal_async.emulator.accounts.credential import Credential
 from fal_async.emulator.core import Call, Core
 from fal_async.emulator.wire.answers import (
     Answer,
@@ -56,7 +57,7 @@ def refusal(core: Core, call: Call, *, public: bool) -> Answer | None:
     holder = core.realtime_tokens.holder(token, call.route.endpoint_id or "", call.route.rest)
     if holder is None:
         return request_error(401, "The token has expired, or is not for this application")
-    call.account = holder
+    call.credential = Credential(account=holder)
     return holder.refusal(call.route.kind)
 
 

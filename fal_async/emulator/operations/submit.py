@@ -128,5 +128,5 @@ def open_job(
         options=options,
         headers=call.headers,
         origin=call.origin,
-        account=call.account,
+        credential=call.credential,
     )

@@ -131,7 +131,13 @@ def test_add_account_refuses_a_nickname_or_key_that_is_already_in_use(key: str) 
 
 async def test_the_admin_route_adds_locks_and_lists_accounts_and_rotates_their_keys(caller: Caller) -> None:
     made = await caller.call("POST", "/_emulator/accounts", json={"key": "a:b", "concurrency": 2}, headers={})
-    assert made.data == {"nickname": "a", "key": "a:b", "concurrency": 2, "running": 0}
+    assert made.data == {
+        "nickname": "a",
+        "key": "a:b",
+        "admin_key": "a-admin:b",
+        "concurrency": 2,
+        "running": 0,
+    }
     assert (await caller.call("POST", "/_emulator/lock", json={"account": "a"}, headers={})).status == 200
     assert (await caller.submit("fal-ai/any-llm", headers={"Authorization": "Key a:b"})).status == 403
     await caller.call("POST", "/_emulator/key", json={"account": "a", "key": "a:c"}, headers={})

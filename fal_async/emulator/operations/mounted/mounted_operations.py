@@ -111,7 +111,7 @@ def open_job(core: Core, call: Call, mount: Mount, options: CallOptions, input: 
         options=options,
         headers=call.headers,
         origin=call.origin,
-        account=call.account,
+        credential=call.credential,
     )
 
 

@@ -9,7 +9,7 @@ from email.utils import formatdate
 import attrs
 
 from fal_async.emulator.core import Call, Core, Reply
-from fal_async.emulator.operations.platform import model_list, past_requests, price_answers
+from fal_async.emulator.operations.platform import key_answers, model_list, past_requests, price_answers
 from fal_async.emulator.operations.platform.platform_errors import Refusal
 from fal_async.emulator.wire.answers import Answer, json_answer, platform_error
 
@@ -22,6 +22,10 @@ class Operation:
     path: str
     """The path after `v1/`; a segment in braces stands for any value, which `answer` gets."""
     answer: Callable[..., Answer]
+    admin: bool = False
+    """Whether it needs an admin key (11.7)."""
+    keeps: bool = False
+    """Whether it takes an `Idempotency-Key`, under which its answer is kept (11.7)."""
 
     def values(self, path: str) -> list[str] | None:
         """Return the values of the segments in braces, or None if the path is another one."""
@@ -40,6 +44,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", "models/pricing", price_answers.pricing),
     Operation("POST", "models/pricing/estimate", price_answers.estimate),
     Operation("GET", "models/requests/by-endpoint", past_requests.by_endpoint),
+    Operation("GET", "keys", key_answers.keys, admin=True),
+    Operation("POST", "keys", key_answers.create, admin=True),
+    Operation("DELETE", "keys/{key_id}", key_answers.delete, admin=True, keeps=True),
     Operation("GET", "meta", _meta),
 )
 
@@ -66,7 +73,20 @@ def _answer(core: Core, call: Call) -> Answer:
 
 
 def _answer_of(operation: Operation, core: Core, call: Call, values: list[str]) -> Answer:
+    if operation.admin and not call.credential.is_admin:
+        return platform_error(
+            403,
+            "authorization_error",
+            "This operation needs an admin API key, and this key has the scope API.",
+        )
+    given = call.headers.get("Idempotency-Key") if operation.keeps else None
+    name, now = (call.account.nickname, call.route.rest, given), time.time()
+    if given is not None and (kept := core.kept_answers.find(name, now)) is not None:
+        return kept
     try:
-        return operation.answer(core, call, *values)
+        answer = operation.answer(core, call, *values)
     except Refusal as refusal:
-        return refusal.answer
+        answer = refusal.answer
+    if given is not None:
+        core.kept_answers.keep(name, answer, now)
+    return answer

@@ -1,0 +1,73 @@
+"""The keys of an account (protocol 1.2, 11.11)."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class ApiKey:
+    """A key of an account.
+
+    Attributes:
+        key: the whole key, id:secret.
+        alias: its name.
+        created_at: when it was made, in seconds since the epoch.
+        is_admin: whether it is an admin key. If False, its scope is API.
+    """
+
+    key: str = attrs.field(repr=False)
+    alias: str
+    created_at: float
+    is_admin: bool = False
+
+    @property
+    def key_id(self) -> str:
+        """The part before the colon."""
+        return id_of(self.key)
+
+
+def id_of(key: str) -> str:
+    return key.partition(":")[0]
+
+
+def checked_key(key: str) -> str:
+    """Return the key. Raise ValueError unless it has the form id:secret."""
+    if not all(key.partition(":")):
+        raise ValueError("expected a key of the form id:secret, such as emulator:key")
+    return key
+
+
+def new_key(alias: str) -> ApiKey:
+    """Return a new key: its id looks like a UUID, its secret like 32 hex characters (1.2)."""
+    return ApiKey(key=f"{uuid.uuid4()}:{secrets.token_hex(16)}", alias=alias, created_at=time.time())
+
+
+class KeyRack:
+    """The keys that the platform API made or deleted."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, ApiKey] = {}
+        self._deleted: set[str] = set()
+        self.since: float = time.time()
+        """When the account was made, in seconds since the epoch."""
+
+    def of(self, key: str) -> list[ApiKey]:
+        """Return the valid keys of scope API; `key` is the one with which the account was made."""
+        first = ApiKey(key=key, alias=id_of(key), created_at=self.since)
+        return [*([] if key in self._deleted else [first]), *self._keys.values()]
+
+    def add(self, alias: str) -> ApiKey:
+        key = new_key(alias)
+        self._keys[key.key_id] = key
+        return key
+
+    def delete(self, key_id: str, key: str) -> None:
+        """Delete a key; one that is unknown is ignored. `key` is as of `of`."""
+        self._keys.pop(key_id, None)
+        if key_id == id_of(key):
+            self._deleted.add(key)
