@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     )
     from fal_async.options import CallOptions
     from fal_async.outputs.output_files import OutputFile
+    from fal_async.protocol.endpoint import Endpoint
     from fal_async.protocol.reconnecting import Reconnect, Reconnected
     from fal_async.protocol.schemas.endpoint_schema import EndpointSchema
     from fal_async.protocol.schemas.schema_fields import SchemaField
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from fal_async.protocol.webhook_events import WebhookEvent
     from fal_async.queue.handle import RequestHandle
     from fal_async.realtime.connection import RealtimeConnection
+    from fal_async.records import NULL, Null
     from fal_async.session import Session
     from fal_async.session.shortcuts import run, stream, submit, subscribe, upload
     from fal_async.storage.data_uri import encode, encode_file, encode_image
@@ -142,10 +144,12 @@ _HOMES = {
     "options": ("CallOptions",),
     "outputs.output_files": ("OutputFile",),
     "storage_settings": ("StorageSettings",),
+    "protocol.endpoint": ("Endpoint",),
     "protocol.reconnecting": ("Reconnect", "Reconnected"),
     "protocol.schemas.endpoint_schema": ("EndpointSchema",),
     "protocol.schemas.schema_fields": ("SchemaField",),
     "protocol.sse": ("ServerSentEvent",),
+    "records": ("NULL", "Null"),
     "queue.handle": ("RequestHandle",),
     "session": ("Session",),
     "streaming": ("EventStream",),
@@ -177,6 +181,7 @@ __all__ = [
     "ConfigurationError",
     "ContentPolicyError",
     "DownloadError",
+    "Endpoint",
     "EndpointSchema",
     "ErrorDetail",
     "EventStream",
@@ -190,7 +195,9 @@ __all__ = [
     "LedgerEntry",
     "LedgerError",
     "MemoryStore",
+    "NULL",
     "NotFoundError",
+    "Null",
     "OutputFile",
     "PermissionDeniedError",
     "QueueStatus",

@@ -10,7 +10,7 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Generic, overload
 
 from fal_async.closeable import Closeable
 from fal_async.config import Settings
@@ -23,7 +23,7 @@ from fal_async.errors import (
     short_tracebacks,
     shortened,
 )
-from fal_async.models import Files, Result, T
+from fal_async.models import Files, In, Result, T, T_co
 from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import REQUEST_ID, HttpRequest, HttpResponse, Operation, decode_json
@@ -52,7 +52,7 @@ _HEARTBEAT = 20.0
 
 
 @short_tracebacks
-class HttpOverWebSocket:
+class HttpOverWebSocket(Generic[In, T_co]):
     """One connection for several calls of one endpoint (protocol 5.2). `fal.websocket(...)` returns it.
 
         async with fal.websocket("fal-ai/any-llm") as calls:
@@ -95,7 +95,7 @@ class HttpOverWebSocket:
         self.endpoint_id: str = endpoint.full
         self.unanswered: int = 0
 
-    async def __aenter__(self) -> HttpOverWebSocket:
+    async def __aenter__(self) -> HttpOverWebSocket[In, T_co]:
         opening = self._transport.websocket(
             websocket_url(self._settings, self._endpoint),
             headers=self._headers,
@@ -123,7 +123,13 @@ class HttpOverWebSocket:
         self._socket = None
         await self._exits.aclose()
 
-    async def run(self, input: Any = None, *, output_type: type[T] | None = None) -> Result[T]:
+    @overload
+    async def run(self, input: In | None = None, *, output_type: None = None) -> Result[T_co]: ...
+
+    @overload
+    async def run(self, input: In | None = None, *, output_type: type[T]) -> Result[T]: ...
+
+    async def run(self, input: In | None = None, *, output_type: type[Any] | None = None) -> Result[Any]:
         """Send one input and return its result.
 
         If it is cancelled after the input was sent, fal still works on the input, and its response is the next one
@@ -143,14 +149,15 @@ class HttpOverWebSocket:
             ApiError, ResponseDecodeError, SessionStateError: as described for `recv`.
             UploadError: a file of the input could not be uploaded.
         """
-        check_output_type(output_type)
+        self._built_as(output_type)
         await self._skip_abandoned_answer()
         if self.unanswered:
             raise RealtimeError(f"{self.unanswered} earlier response(s) come first: receive them with recv()")
         await self.send(input)
-        return await self.recv(output_type=output_type)
+        result: Result[Any] = await self.recv(output_type=output_type)
+        return result
 
-    async def send(self, input: Any = None) -> None:
+    async def send(self, input: In | None = None) -> None:
         """Send one input, without waiting for its response.
 
         If it is cancelled during an upload, the input was not sent. If it is cancelled later, the input may have
@@ -166,6 +173,7 @@ class HttpOverWebSocket:
             RealtimeError: the connection is lost.
             SessionStateError: the connection is not open.
         """
+        self._endpoint.check_input(input)
         data = encode_json(await self._files.with_urls(input))
         socket = self._open_socket()
         self.unanswered += 1
@@ -175,7 +183,13 @@ class HttpOverWebSocket:
             self.unanswered -= 1
             raise self._lost(BROKEN, "") from error
 
-    async def recv(self, *, output_type: type[T] | None = None) -> Result[T]:
+    @overload
+    async def recv(self, *, output_type: None = None) -> Result[T_co]: ...
+
+    @overload
+    async def recv(self, *, output_type: type[T]) -> Result[T]: ...
+
+    async def recv(self, *, output_type: type[Any] | None = None) -> Result[Any]:
         """Receive the whole response to the oldest input that has none yet.
 
         Cancelling is safe: the next `recv` continues with the same response.
@@ -194,13 +208,19 @@ class HttpOverWebSocket:
             ConfigurationError: `output_type` can't be built.
             SessionStateError: the connection is not open, or another task is receiving.
         """
-        check_output_type(output_type)
+        output_type = self._built_as(output_type)
         answer = await self._next_answer()
         while not isinstance(await self._part(answer), End):
             pass
         response = self._response(answer)
         ref = RequestRef(endpoint_id=self.endpoint_id, request_id=response.request_id)
         return parse_result(response, output_type, ref, attempts={"websocket": 1}, files=self._files)
+
+    def _built_as(self, explicit: Any) -> Any:
+        """Return the type to build from the output. Raise ConfigurationError if it can't be built."""
+        output_type = self._endpoint.output_type(explicit)
+        check_output_type(output_type)
+        return output_type
 
     async def stream(self) -> AsyncGenerator[Any, None]:
         """Receive the next response in pieces: values if it is an event stream, else chunks of bytes.

@@ -25,8 +25,14 @@ if TYPE_CHECKING:
     T = typing_extensions.TypeVar("T", default=Any)
     T_co = typing_extensions.TypeVar("T_co", covariant=True, default=Any)
     Id_co = typing_extensions.TypeVar("Id_co", covariant=True, default=str | None)
+    # The types of an endpoint. A call returns Out, unless it has an `output_type`.
+    In = typing_extensions.TypeVar("In", default=Any)
+    In_contra = typing_extensions.TypeVar("In_contra", contravariant=True, default=Any)
+    Out = typing_extensions.TypeVar("Out", default=Any)
+    OutOr = typing_extensions.TypeVar("OutOr", default=Out)
 else:
-    T = TypeVar("T")
+    T, In, Out, OutOr = TypeVar("T"), TypeVar("In"), TypeVar("Out"), TypeVar("OutOr")
+    In_contra = TypeVar("In_contra", contravariant=True)
     T_co = TypeVar("T_co", covariant=True)
     Id_co = TypeVar("Id_co", covariant=True)
 

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import attrs
+
+
+class Null(enum.Enum):
+    """The type of `NULL`, for annotations such as `seed: int | Null | None = None`."""
+
+    NULL = None
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "NULL"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        # With `use_enum_values`, pydantic would replace NULL by its value None, which is not sent.
+        schema = handler(source)
+        return schema["schema"] if schema["type"] == "function-after" else schema
+
+
+NULL: Final = Null.NULL
+"""A record field with this value is sent as null. A field that is None is not sent."""
 
 
 def is_record(value: Any) -> bool:

@@ -82,7 +82,7 @@ def composed(
         maker = _keyed(arguments, lent, kept, calls, operations, tally)
     works = Works(
         inputs=inputs,
-        keys=ItemKeys(arguments.key, arguments.endpoint.full, digests, seen),
+        keys=ItemKeys(arguments.key, arguments.endpoint, digests, seen),
         tally=tally,
         guard=_guard(arguments, kept, calls),
         looked_at=arguments.concurrency,

@@ -48,6 +48,7 @@ class KeyedItems:
         work = Work(index=0, input=own_copy(input), tally=self.tally, patient=True)
         try:
             work.key = key_of_value(key)
+            self.maker.endpoint.check_input(work.input)
             work.recognised = await self.digests.of_input(work.input)
         except FalError as refusal:
             work.refused = refusal

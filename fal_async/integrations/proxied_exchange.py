@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from typing import Any
 
 import attrs
 
@@ -77,7 +78,7 @@ class ProxiedExchange:
         await self._answer.write(submission.body)
         await self._answer.end()
 
-    async def _submitted(self) -> RequestHandle | None:
+    async def _submitted(self) -> RequestHandle[Any] | None:
         """Submit and return the request's handle.
 
         Returns None if there is no request to cancel, because fal refused it or sent no request id.

@@ -24,7 +24,7 @@ from fal_async.integrations.sse_events import (
 )
 from fal_async.queue.handle import RequestHandle, kept_request, while_waited_for
 
-Source = RequestHandle | AsyncIterable[Any]
+Source = RequestHandle[Any] | AsyncIterable[Any]
 """What `sse_response` sends to the browser: a request's updates and result, or the items of a stream."""
 _MEDIA_TYPE = "text/event-stream"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -125,7 +125,7 @@ def describe_error(error: FalError) -> dict[str, Any]:
 
 
 async def events_of_request(
-    handle: RequestHandle, *, logs: bool, seen: LastEvent | None = None
+    handle: RequestHandle[Any], *, logs: bool, seen: LastEvent | None = None
 ) -> AsyncGenerator[bytes, None]:
     """Yield updates, then the result. The event ids contain the request id, so that a browser can reconnect.
 

@@ -1,13 +1,17 @@
-"""Endpoint ids (protocol 2)."""
+"""Endpoint ids (protocol 2), and endpoints with the types of their input and output."""
 
 from __future__ import annotations
 
 import re
+import typing
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any, Generic, get_origin
 
 import attrs
 
-from fal_async.errors import ConfigurationError, RequestRef
+from fal_async.errors import ConfigurationError, RequestRef, one_line
+from fal_async.models import In_contra, T_co
 
 NAMESPACES = frozenset({"workflows", "comfy"})
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -31,6 +35,8 @@ class EndpointId:
     """The whole id, for submit, run, stream and realtime."""
     ref: RequestRef = attrs.field(init=False, eq=False, repr=False)
     """The reference to a request of this endpoint before its request id is known."""
+    types: Endpoint[Any, Any] | None = attrs.field(default=None, eq=False, repr=False)
+    """The types of its input and output, if the caller passed an `Endpoint`."""
 
     def __attrs_post_init__(self) -> None:
         parts = [part for part in (self.namespace, self.owner, self.alias) if part]
@@ -41,12 +47,30 @@ class EndpointId:
     def __str__(self) -> str:
         return self.full
 
+    def check_input(self, input: Any) -> None:
+        """Raise ConfigurationError unless the input fits the input type: an instance, a mapping or None."""
+        if self.types is None or input is None or isinstance(input, Mapping):
+            return
+        expected = self.types.input
+        kind: Any = get_origin(expected) or expected
+        if isinstance(kind, type) and (typing.is_typeddict(kind) or not isinstance(input, kind)):
+            raise ConfigurationError(
+                f"input is of type {type(input).__name__}: expected {_name_of(expected)} or a mapping, "
+                f"for {one_line(self.full, 100)}"
+            )
+
+    def output_type(self, explicit: Any) -> Any:
+        """Return the type to build from the output: the one that was passed to the call, else the endpoint's."""
+        return self.types.output if explicit is None and self.types is not None else explicit
+
     @classmethod
-    def parse(cls, endpoint_id: str, path: str = "") -> EndpointId:
+    def parse(cls, endpoint_id: str | Endpoint[Any, Any], path: str = "") -> EndpointId:
         """Parse an endpoint id and append `path`, unless the id already ends with it.
 
         Raises ConfigurationError if either is malformed.
         """
+        if isinstance(endpoint_id, Endpoint):
+            return attrs.evolve(cls.parse(endpoint_id.id, path), types=endpoint_id)
         if not isinstance(endpoint_id, str) or not isinstance(path, str):
             wrong = path if isinstance(endpoint_id, str) else endpoint_id
             raise ConfigurationError(f"endpoint id {wrong!r}: expected str such as 'fal-ai/flux/dev'")
@@ -90,3 +114,55 @@ def _with_path(endpoint: EndpointId, path: str) -> EndpointId:
         raise ConfigurationError(f"path {path!r}: expected segments of letters, digits, '.', '_' and '-'")
     whole = f"{endpoint.path}/{extra}" if endpoint.path else extra
     return attrs.evolve(endpoint, path=whole)
+
+
+def _checked_id(value: Any) -> str:
+    return EndpointId.parse(value).full
+
+
+def _check_type(_: Any, field: Any, value: Any) -> None:
+    is_type = isinstance(value, type) or get_origin(value) is not None
+    if value is not None and value is not Any and not is_type:
+        raise ConfigurationError(f"{field.name} is of type {type(value).__name__}: expected a class, or None")
+
+
+@attrs.frozen(repr=False)
+class Endpoint(Generic[In_contra, T_co]):
+    """An endpoint with the types of its input and output.
+
+    It is accepted wherever an endpoint id is. Type checkers infer the input and the output of each call from it:
+
+        flux_dev = Endpoint("fal-ai/flux/dev", input=FluxDevInput, output=FluxDevOutput)
+        result = await fal.subscribe(flux_dev, FluxDevInput(prompt="a cat"))
+        result.data.images[0].url
+
+    It can be compared, hashed and pickled. `str(endpoint)` is its id.
+
+    Attributes:
+        id: the endpoint id, such as `"fal-ai/flux/dev"`.
+        input: the type of the input: an attrs class, a dataclass, a TypedDict, a pydantic model or a msgspec
+            Struct. An instance of another class is refused before anything is sent. A mapping is accepted while the
+            program runs, although type checkers accept it only for a TypedDict. None (default): any input.
+        output: the type that the output is built as; for `stream`, each value. The `output_type` of a call takes
+            precedence. It is checked by the first call. None (default): decoded JSON.
+
+    Raises:
+        ConfigurationError: the id is malformed, or `input` or `output` is not a type.
+    """
+
+    id: str = attrs.field(converter=_checked_id)
+    input: type[In_contra] | None = attrs.field(default=None, kw_only=True, validator=_check_type)
+    output: type[T_co] | None = attrs.field(default=None, kw_only=True, validator=_check_type)
+
+    def __str__(self) -> str:
+        """Return the endpoint id."""
+        return self.id
+
+    def __repr__(self) -> str:
+        types = {"input": self.input, "output": self.output}
+        shown = [f"{name}={_name_of(kind)}" for name, kind in types.items() if kind is not None]
+        return f"Endpoint({', '.join([repr(self.id), *shown])})"
+
+
+def _name_of(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) and get_origin(kind) is None else one_line(kind, 60)

@@ -19,8 +19,9 @@ from fal_async.errors import (
     ResponseDecodeError,
     WebhookVerificationError,
 )
-from fal_async.models import Completed, Result, T
+from fal_async.models import Completed, Out, OutOr, Result
 from fal_async.protocol.api_errors import error_of
+from fal_async.protocol.endpoint import Endpoint
 from fal_async.protocol.fields import text_in
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 from fal_async.protocol.results import build_result, result_error
@@ -87,7 +88,12 @@ class WebhookEvent:
         code = None if self.ok else _code_of(self.error, self.payload)
         return code is not None and (code == 429 or code >= 500)
 
-    def result(self, endpoint_id: str | None = None, *, output_type: type[T] | None = None) -> Result[T, str]:
+    def result(
+        self,
+        endpoint_id: str | Endpoint[Any, Out] | None = None,
+        *,
+        output_type: type[OutOr] | None = None,
+    ) -> Result[OutOr, str]:
         """Return the same `Result` as `fal.queue.result`, or raise the same error.
 
         A delivery has no response headers (so `billable_units` is None), no logs and no metrics. If `lacks_headers`
@@ -95,7 +101,8 @@ class WebhookEvent:
         here. Errors have `retryable=False`, because the delivery does not change.
 
         Args:
-            endpoint_id: the endpoint, which only errors have. None (default): they have none.
+            endpoint_id: the endpoint, which only errors have; or an `Endpoint`, whose output type is built as well.
+                None (default): errors have none.
             output_type: the type to build from the output. None (default): plain JSON values.
 
         Returns:
@@ -108,7 +115,10 @@ class WebhookEvent:
             ResponseDecodeError: the delivery has no output (see `payload_error`), or it does not fit `output_type`.
             ConfigurationError: `output_type` can't be built from JSON.
         """
-        check_output_type(output_type)
+        into: Any = output_type
+        if isinstance(endpoint_id, Endpoint):
+            into, endpoint_id = endpoint_id.output if output_type is None else output_type, endpoint_id.id
+        check_output_type(into)
         if not self.ok:
             raise self._failure(endpoint_id)
         if self.is_incomplete:
@@ -118,7 +128,7 @@ class WebhookEvent:
                 endpoint_id=endpoint_id,
             )
         ref = RequestRef(endpoint_id=endpoint_id, request_id=self.request_id)
-        return build_result(self.payload, output_type, ref, attempts={"webhook": 1}, status=self.completed)
+        return build_result(self.payload, into, ref, attempts={"webhook": 1}, status=self.completed)
 
     def _failure(self, endpoint_id: str | None) -> FalError:
         code = _code_of(self.error, self.payload)

@@ -13,10 +13,11 @@ from fal_async.errors import (
     CancelOutcome,
     short_tracebacks,
 )
-from fal_async.models import QueueStatus, Result, T
+from fal_async.models import In, Out, OutOr, QueueStatus, Result
 from fal_async.options import CallOptions, QueueOptions, documented
-from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.endpoint import Endpoint, EndpointId
 from fal_async.protocol.following import Mode
+from fal_async.protocol.structure import check_output_type
 from fal_async.queue.handle import RequestHandle
 from fal_async.queue.operations import QueueOperations
 from fal_async.queue.state import NewRequest
@@ -38,8 +39,8 @@ class Queue:
     @documented(QueueOptions)
     async def submit(
         self,
-        endpoint_id: str,
-        input: Any = None,
+        endpoint_id: str | Endpoint[In, Out],
+        input: In | None = None,
         *,
         path: str = "",
         webhook_url: str | None = None,
@@ -48,7 +49,7 @@ class Queue:
         run: str = "",
         uncertain: Uncertain = "lookup",
         **options: Unpack[QueueOptions],
-    ) -> RequestHandle:
+    ) -> RequestHandle[Out]:
         """Submit a request to the queue and return its handle, without waiting for the result (protocol 4.1).
 
         Files in `input` are uploaded first (see `storage.transform_input`). If fal may have accepted the request,
@@ -61,7 +62,7 @@ class Queue:
         fal.
 
         Args:
-            endpoint_id: the endpoint, such as `"fal-ai/flux/dev"`.
+            endpoint_id: such as `"fal-ai/flux/dev"`, or an `Endpoint`.
             input: the model's input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec
                 Struct. None (default): an empty object.
             path: added to the endpoint id, unless the id ends with it; default "".
@@ -90,30 +91,39 @@ class Queue:
         """
         call_options = CallOptions.of("submit", options, QueueOptions)
         endpoint = EndpointId.parse(endpoint_id, path)
+        endpoint.check_input(input)
+        output_type = endpoint.output_type(None)
+        check_output_type(output_type)
         new = NewRequest(endpoint=endpoint, input=input, options=call_options, webhook_url=webhook_url)
         if key is not None or run or uncertain != "lookup":
             kept = self._operations.requests_of(key)
             state = await kept.submit(new, key=key or "", run=run, uncertain=uncertain)
-            return RequestHandle(self._operations, state)
+            return RequestHandle(self._operations, state, output_type)
         wait, progress = Wait(endpoint_id=endpoint.full, among=self._operations.waits), Progress()
 
-        async def submit() -> RequestHandle:
-            return RequestHandle(self._operations, await self._operations.submit(new, progress))
+        async def submit() -> RequestHandle[Out]:
+            state = await self._operations.submit(new, progress)
+            return RequestHandle(self._operations, state, output_type)
 
-        async def work() -> RequestHandle:
+        async def work() -> RequestHandle[Out]:
             return await submit_under(wait, progress, submit())
 
         return await supervise(wait, work, timeout=None)
 
     async def status(
-        self, endpoint_id: str, request_id: str, *, logs: bool = False, **unknown: Never
+        self,
+        endpoint_id: str | Endpoint[Any, Any],
+        request_id: str,
+        *,
+        logs: bool = False,
+        **unknown: Never,
     ) -> QueueStatus:
         """Return the current status of a request (protocol 4.2).
 
         Cancelling this call is safe: it does not cancel the request on fal.
 
         Args:
-            endpoint_id: the endpoint that the request was submitted to.
+            endpoint_id: the endpoint that the request was submitted to, a `str` or an `Endpoint`.
             request_id: fal's id of the request.
             logs: whether to request log entries; default False.
             **unknown: other keywords raise TypeError, which suggests the one that was probably meant.
@@ -131,7 +141,7 @@ class Queue:
 
     def updates(
         self,
-        endpoint_id: str,
+        endpoint_id: str | Endpoint[Any, Any],
         request_id: str,
         *,
         logs: bool = False,
@@ -147,7 +157,7 @@ class Queue:
         `contextlib.aclosing`, which closes a status stream at once.
 
         Args:
-            endpoint_id: the endpoint that the request was submitted to.
+            endpoint_id: the endpoint that the request was submitted to, a `str` or an `Endpoint`.
             request_id: fal's id of the request.
             logs: whether to request log entries; default False.
             mode: "polling" (default), "streaming" or "auto": see `Mode`.
@@ -170,15 +180,19 @@ class Queue:
         return handle.updates(logs=logs, mode=mode, poll_interval=poll_interval, **unknown)
 
     async def result(
-        self, endpoint_id: str, request_id: str, *, output_type: type[T] | None = None
-    ) -> Result[T, str]:
+        self,
+        endpoint_id: str | Endpoint[Any, Out],
+        request_id: str,
+        *,
+        output_type: type[OutOr] | None = None,
+    ) -> Result[OutOr, str]:
         """Fetch the result of a completed request (protocol 4.4).
 
         fal keeps a result for 1 hour, or for 6 minutes if it has 10 kB or more. Cancelling this call is safe: the
         result can be fetched again.
 
         Args:
-            endpoint_id: the endpoint that the request was submitted to.
+            endpoint_id: the endpoint that the request was submitted to, a `str` or an `Endpoint`.
             request_id: fal's id of the request.
             output_type: the type that `data` is built as: an attrs class, dataclass, TypedDict, pydantic model or
                 msgspec Struct. None (default): decoded JSON.
@@ -197,15 +211,16 @@ class Queue:
             ApiError: the model failed with this error, or the request is not completed yet.
             TransportError: fal could not be reached, after the usual retries.
         """
-        return await self.handle(endpoint_id, request_id).result(output_type=output_type)
+        handle: RequestHandle[Any] = self.handle(endpoint_id, request_id)
+        return await handle.result(output_type=output_type)
 
-    async def cancel(self, endpoint_id: str, request_id: str) -> CancelOutcome:
+    async def cancel(self, endpoint_id: str | Endpoint[Any, Any], request_id: str) -> CancelOutcome:
         """Ask fal to cancel a request (protocol 4.5).
 
         If this call is cancelled, fal may or may not have received the cancel request.
 
         Args:
-            endpoint_id: the endpoint that the request was submitted to.
+            endpoint_id: the endpoint that the request was submitted to, a `str` or an `Endpoint`.
             request_id: fal's id of the request.
 
         Returns:
@@ -218,11 +233,11 @@ class Queue:
         """
         return await self.handle(endpoint_id, request_id).cancel()
 
-    def handle(self, endpoint_id: str, request_id: str) -> RequestHandle:
+    def handle(self, endpoint_id: str | Endpoint[Any, Out], request_id: str) -> RequestHandle[Out]:
         """Return a handle for a known request id. No HTTP request is made.
 
         Args:
-            endpoint_id: the endpoint that the request was submitted to.
+            endpoint_id: the endpoint that the request was submitted to, a `str` or an `Endpoint`.
             request_id: fal's id of the request.
 
         Returns:
@@ -231,36 +246,38 @@ class Queue:
         Raises:
             ConfigurationError: an id is malformed.
         """
-        return RequestHandle(self._operations, self._operations.state_by_id(endpoint_id, request_id))
+        state = self._operations.state_by_id(endpoint_id, request_id)
+        output_type = endpoint_id.output if isinstance(endpoint_id, Endpoint) else None
+        return RequestHandle(self._operations, state, output_type)
 
     @overload
     async def find_submission(
         self, error: BaseException, *, exclude: Collection[str] = ()
-    ) -> RequestHandle | None: ...
+    ) -> RequestHandle[Any] | None: ...
 
     @overload
     async def find_submission(
         self,
-        endpoint_id: str,
+        endpoint_id: str | Endpoint[In, Out],
         /,
-        input: Any = None,
+        input: In | None = None,
         *,
         since: float,
         until: float | None = None,
         path: str = "",
         exclude: Collection[str] = (),
-    ) -> RequestHandle | None: ...
+    ) -> RequestHandle[Out] | None: ...
 
     async def find_submission(
         self,
-        error: BaseException | str,
+        error: BaseException | str | Endpoint[Any, Any],
         input: Any = None,
         *,
         since: float | None = None,
         until: float | None = None,
         path: str = "",
         exclude: Collection[str] = (),
-    ) -> RequestHandle | None:
+    ) -> RequestHandle[Any] | None:
         """Find the request of a submit whose outcome is unknown, in fal's request history.
 
         Pass the error that the submit raised. If there is no error, because the process died, pass the endpoint id,
@@ -299,12 +316,15 @@ class Queue:
         from fal_async.protocol import lost_submit
 
         lost_submit.check_exclude(exclude)
-        if isinstance(error, str):
-            lost = lost_submit.lost_since(EndpointId.parse(error, path), input, since, until)
+        output_type = None
+        if isinstance(error, str | Endpoint):
+            endpoint = EndpointId.parse(error, path)
+            output_type = endpoint.output_type(None)
+            lost = lost_submit.lost_since(endpoint, input, since, until)
         else:
             lost = lost_submit.lost_of(error, input=input, since=since, until=until, path=path or None)
         found = await self._operations.find_submission(lost, exclude)
-        return None if found is None else RequestHandle(self._operations, found)
+        return None if found is None else RequestHandle(self._operations, found, output_type)
 
 
 def open_waits(queue: Queue) -> OpenWaits:

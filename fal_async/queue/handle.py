@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, Never, Protocol
+from typing import Any, Generic, Never, Protocol, overload
 
 import attrs
 
@@ -21,7 +21,7 @@ from fal_async.errors import (
     ConfigurationError,
     short_tracebacks,
 )
-from fal_async.models import QueueStatus, RequestLog, Result, T
+from fal_async.models import QueueStatus, RequestLog, Result, T, T_co
 from fal_async.options import refuse_unknown
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.following import Following, Mode
@@ -33,7 +33,7 @@ from fal_async.queue.state import RequestState
 
 
 @short_tracebacks
-class RequestHandle:
+class RequestHandle(Generic[T_co]):
     """One request in fal's queue.
 
     `queue.submit` and `queue.handle` return it. A handle can't be pickled, because it belongs to a session. To
@@ -54,8 +54,9 @@ class RequestHandle:
             the session's.
     """
 
-    def __init__(self, operations: QueueOperations, state: RequestState) -> None:
-        self._operations, self._state = operations, state
+    def __init__(self, operations: QueueOperations, state: RequestState, output_type: Any) -> None:
+        # `output_type`: the type that outputs are built as, unless a call has another one.
+        self._operations, self._state, self._output_type = operations, state, output_type
 
     @property
     def request_id(self) -> str:
@@ -127,7 +128,7 @@ class RequestHandle:
         return json.dumps({"endpoint_id": self.endpoint_id, "request_id": self.request_id, "urls": urls})
 
     @classmethod
-    def from_json(cls, text: str | bytes, fal: _HasQueue) -> RequestHandle:
+    def from_json(cls, text: str | bytes, fal: _HasQueue) -> RequestHandle[Any]:
         """Make a handle from the JSON that `to_json` returned. No HTTP request is made.
 
         Args:
@@ -145,7 +146,7 @@ class RequestHandle:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ConfigurationError("not a stored handle: expected what to_json() returned") from error
         operations = fal.queue.handle(endpoint_id, submission.request_id)._operations
-        return cls(operations, operations.state_of(EndpointId.parse(endpoint_id), submission))
+        return cls(operations, operations.state_of(EndpointId.parse(endpoint_id), submission), None)
 
     async def status(self, *, logs: bool = False, **unknown: Never) -> QueueStatus:
         """Return the current status of the request (protocol 4.2).
@@ -204,7 +205,13 @@ class RequestHandle:
         following = Following(logs=logs, mode=mode, poll_interval=poll_interval)
         return self._operations.updates(self._state, following)
 
-    async def result(self, *, output_type: type[T] | None = None) -> Result[T, str]:
+    @overload
+    async def result(self, *, output_type: None = None) -> Result[T_co, str]: ...
+
+    @overload
+    async def result(self, *, output_type: type[T]) -> Result[T, str]: ...
+
+    async def result(self, *, output_type: type[Any] | None = None) -> Result[Any, str]:
         """Fetch the result of a completed request (protocol 4.4). Use `wait` for a request that may still run.
 
         If the request has a key and the ledger already has the result, the stored result is returned. Cancelling
@@ -227,11 +234,39 @@ class RequestHandle:
             ApiError: the model failed with this error, or the request is not completed yet.
             TransportError: fal could not be reached, after the usual retries.
         """
-        check_output_type(output_type)
+        output_type = self._built_as(output_type)
         kept = await self._operations.kept_request(self._state)
         if kept is not None:
             return await kept.result(output_type)
         return await self._operations.result(self._state, output_type)
+
+    @overload
+    async def wait(
+        self,
+        *,
+        logs: bool = False,
+        on_queue_update: UpdateCallback | None = None,
+        mode: Mode = "polling",
+        poll_interval: float | None = None,
+        timeout: float | None = None,
+        cancel_on_exit: bool | None = None,
+        output_type: None = None,
+        **unknown: Never,
+    ) -> Result[T_co, str]: ...
+
+    @overload
+    async def wait(
+        self,
+        *,
+        logs: bool = False,
+        on_queue_update: UpdateCallback | None = None,
+        mode: Mode = "polling",
+        poll_interval: float | None = None,
+        timeout: float | None = None,
+        cancel_on_exit: bool | None = None,
+        output_type: type[T],
+        **unknown: Never,
+    ) -> Result[T, str]: ...
 
     async def wait(
         self,
@@ -242,9 +277,9 @@ class RequestHandle:
         poll_interval: float | None = None,
         timeout: float | None = None,
         cancel_on_exit: bool | None = None,
-        output_type: type[T] | None = None,
+        output_type: type[Any] | None = None,
         **unknown: Never,
-    ) -> Result[T, str]:
+    ) -> Result[Any, str]:
         """Follow the request until it is completed, and return its result, as `Session.subscribe` does.
 
         If this call is cancelled, the request is cancelled on fal too, once (see `cancel_on_exit`). That takes at
@@ -278,7 +313,7 @@ class RequestHandle:
         refuse_unknown("wait", unknown, RequestHandle.wait.__annotations__)
         following = Following(logs=logs, mode=mode, poll_interval=poll_interval)
         check_function("on_queue_update", on_queue_update, takes=("status",))
-        check_output_type(output_type)
+        output_type = self._built_as(output_type)
         check_flag("cancel_on_exit", cancel_on_exit, or_none=True)
         began = asyncio.get_running_loop().time()
         kept = await self._kept_within(timeout, cancel_on_exit is True)
@@ -292,13 +327,19 @@ class RequestHandle:
                 cancel_on_exit=bool(cancel_on_exit),
             )
 
-        async def work() -> Result[T, str]:
+        async def work() -> Result[Any, str]:
             return await self._operations.wait(
                 self._state, following, on_queue_update=on_queue_update, output_type=output_type
             )
 
         wait = self._waited_for(cancel_on_exit is not False)
         return await supervise(wait, work, timeout=timeout, began=began)
+
+    def _built_as(self, explicit: Any) -> Any:
+        """Return the type to build from the output. Raise ConfigurationError if it can't be built."""
+        output_type = self._output_type if explicit is None else explicit
+        check_output_type(output_type)
+        return output_type
 
     async def _kept_within(self, timeout: float | None, cancel_on_exit: bool) -> KeptRequest | None:
         """Look the request up in the ledger. The caller's `timeout` applies, because the ledger may be blocked."""
@@ -330,12 +371,12 @@ class RequestHandle:
         return await self._operations.cancel(self._state)
 
 
-async def kept_request(handle: RequestHandle) -> KeptRequest | None:
+async def kept_request(handle: RequestHandle[Any]) -> KeptRequest | None:
     """Return the request in the session's ledger; None if it has no key, or if the ledger can't be read."""
     return await handle._operations.kept_request(handle._state)
 
 
-async def while_waited_for(handle: RequestHandle, work: Callable[[], Awaitable[T]]) -> T:
+async def while_waited_for(handle: RequestHandle[Any], work: Callable[[], Awaitable[T]]) -> T:
     """Await `work`, which waits for the request in its own way, and return its result.
 
     If `work` raises an exception other than FalError, or the session is closed, the request is cancelled on fal,
@@ -345,7 +386,7 @@ async def while_waited_for(handle: RequestHandle, work: Callable[[], Awaitable[T
 
 
 class _Handles(Protocol):
-    def handle(self, endpoint_id: str, request_id: str) -> RequestHandle: ...
+    def handle(self, endpoint_id: str, request_id: str) -> RequestHandle[Any]: ...
 
 
 class _HasQueue(Protocol):

@@ -26,7 +26,7 @@ from fal_async.errors import (
 )
 from fal_async.models import Files, QueueStatus, Result
 from fal_async.protocol.api_errors import check_from_fal, error_of
-from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.endpoint import Endpoint, EndpointId
 from fal_async.protocol.following import Following
 from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.protocol.json_input import encode_json
@@ -88,7 +88,7 @@ class QueueOperations:
     def _one_attempt(self) -> RetryPolicy:
         return attrs.evolve(self.settings.retry, max_attempts=1)
 
-    def state_by_id(self, endpoint_id: str, request_id: str) -> RequestState:
+    def state_by_id(self, endpoint_id: str | Endpoint[Any, Any], request_id: str) -> RequestState:
         """Return the state of a request by its id. ConfigurationError for a malformed id."""
         endpoint = EndpointId.parse(endpoint_id)
         urls = rebuilt_urls(self.settings.hosts, endpoint, check_request_id(request_id))

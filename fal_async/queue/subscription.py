@@ -59,9 +59,9 @@ class Subscription:
         """Submit the request, so that a cancellation does not lose the id of a request that fal has accepted."""
         await submit_under(self.wait, self.progress, self._submitted())
 
-    async def _submitted(self) -> RequestHandle:
+    async def _submitted(self) -> RequestHandle[Any]:
         self.state = await self.operations.submit(self.new, self.progress)
-        return RequestHandle(self.operations, self.state)
+        return RequestHandle(self.operations, self.state, self.output_type)
 
     async def tell_id(self) -> None:
         """Call the caller's `on_enqueue` with the request id."""

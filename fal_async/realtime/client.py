@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from typing import Any
 
 from fal_async.checks import check_function, check_int, check_seconds
 from fal_async.closeable import Closeable
 from fal_async.config import Settings
 from fal_async.errors import ConfigurationError
 from fal_async.options import clean_headers
-from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.endpoint import Endpoint, EndpointId
 from fal_async.protocol.realtime import (
     DEFAULT_PATH,
     TOKEN_SECONDS,
@@ -59,7 +60,7 @@ class Realtime:
 
     def connect(
         self,
-        endpoint_id: str,
+        endpoint_id: str | Endpoint[Any, Any],
         *,
         path: str = DEFAULT_PATH,
         # Messages
@@ -93,7 +94,7 @@ class Realtime:
         `RealtimeConnection`. fal's documentation: https://docs.fal.ai/model-apis/real-time/quickstart
 
         Args:
-            endpoint_id: such as `"fal-ai/fast-lcm-diffusion"`.
+            endpoint_id: such as `"fal-ai/fast-lcm-diffusion"`, or an `Endpoint`.
             path: the endpoint's realtime path, added to the endpoint id; default "/realtime".
             max_buffering: how many messages the server buffers before it discards the oldest, 1 to 60. None
                 (default): the app decides.

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterable, Iterable
 from decimal import Decimal
 from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from fal_async.errors import ConfigurationError, short_tracebacks
-from fal_async.models import T
+from fal_async.models import In, Out, OutOr
 from fal_async.options import CallOptions, QueueOptions, documented
-from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.endpoint import Endpoint, EndpointId
 from fal_async.session.view import View
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class BatchCalls:
     @documented(QueueOptions)
     def map(
         self,
-        endpoint_id: str,
-        inputs: Iterable[Any] | AsyncIterable[Any],
+        endpoint_id: str | Endpoint[In, Out],
+        inputs: Iterable[In] | AsyncIterable[In],
         *,
         # The key of each item.
         key: KeyOf | None = None,
@@ -55,7 +55,7 @@ class BatchCalls:
         max_cost: Decimal | float | None = None,
         timeout: float | None = None,
         # Results.
-        output_type: type[T] | None = None,
+        output_type: type[OutOr] | None = None,
         download: str | PathLike[str] | None = None,
         names: str | None = None,
         progress: bool | Display = False,
@@ -64,7 +64,7 @@ class BatchCalls:
         uncertain: Uncertain = "lookup",
         cancel_on_exit: bool = False,
         **options: Unpack[QueueOptions],
-    ) -> Batch[T]:
+    ) -> Batch[OutOr]:
         """Submit one request for each input, and yield each item with its result or its error.
 
         Use it as `async with fal.map(...) as batch:`, with `async for item in batch:` inside. Nothing is sent
@@ -78,7 +78,7 @@ class BatchCalls:
         If the task is cancelled, open requests are cancelled or keep running as `cancel_on_exit` says.
 
         Args:
-            endpoint_id: such as `"fal-ai/flux/dev"`.
+            endpoint_id: such as `"fal-ai/flux/dev"`, or an `Endpoint`.
             inputs: an iterable, async or not, of inputs as `subscribe` takes them, of any length. The next input is
                 read when `concurrency` allows another request, in the event loop: a slow iterable blocks it, unless
                 it is async. A generator is closed when the batch is over.
@@ -150,8 +150,9 @@ class BatchCalls:
         from fal_async.batch.progress import display_of
         from fal_async.batch.stopping import check_max_cost
 
+        endpoint = EndpointId.parse(endpoint_id)
         arguments = BatchArguments(
-            endpoint=EndpointId.parse(endpoint_id),
+            endpoint=endpoint,
             inputs=inputs,
             options=CallOptions.of("map", options, QueueOptions),
             concurrency=concurrency,
@@ -159,7 +160,7 @@ class BatchCalls:
             retries=retries,
             max_failures=max_failures,
             timeout=timeout,
-            output_type=output_type,
+            output_type=endpoint.output_type(output_type),
             on_item=on_item,
             key=key,
             folder=download,

@@ -18,9 +18,9 @@ from fal_async.errors import (
     NotFoundError,
     short_tracebacks,
 )
-from fal_async.models import Result, T
+from fal_async.models import In, Out, OutOr, Result
 from fal_async.options import CallOptions, QueueOptions, RunOptions, clean_headers, documented
-from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.endpoint import Endpoint, EndpointId
 from fal_async.protocol.following import Following, SubscribeMode
 from fal_async.protocol.structure import check_output_type
 from fal_async.session.direct_run import DirectRun
@@ -42,8 +42,12 @@ class Calls:
     _view: View
 
     def websocket(
-        self, endpoint_id: str, *, path: str = "", headers: Mapping[str, str] | None = None
-    ) -> HttpOverWebSocket:
+        self,
+        endpoint_id: str | Endpoint[In, Out],
+        *,
+        path: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpOverWebSocket[In, Out]:
         """Make several direct calls over one WebSocket (protocol 5.2). fal calls this interface experimental.
 
         The responses arrive in the order of the inputs. The connection is opened by
@@ -51,7 +55,7 @@ class Calls:
         first, as in every call.
 
         Args:
-            endpoint_id: such as `"fal-ai/any-llm"`.
+            endpoint_id: such as `"fal-ai/any-llm"`, or an `Endpoint`.
             path: added to the endpoint id, unless the id ends with it; default "".
             headers: further headers of the handshake. None (default): no further headers.
 
@@ -77,14 +81,14 @@ class Calls:
     @documented(RunOptions)
     def stream(
         self,
-        endpoint_id: str,
-        input: Any = None,
+        endpoint_id: str | Endpoint[In, Out],
+        input: In | None = None,
         *,
         path: str = "/stream",
         idle_timeout: float | None = None,
-        output_type: type[T] | None = None,
+        output_type: type[OutOr] | None = None,
         **options: Unpack[RunOptions],
-    ) -> EventStream[T]:
+    ) -> EventStream[OutOr]:
         """Stream the values that a model sends while it works (protocol 5.1).
 
         There is no queue, and fal does not retry the call.
@@ -93,7 +97,7 @@ class Calls:
         leave the loop or the block, or cancel the task, the connection is closed at once.
 
         Args:
-            endpoint_id: such as `"fal-ai/any-llm"`.
+            endpoint_id: such as `"fal-ai/any-llm"`, or an `Endpoint`.
             input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct. Files in it are
                 uploaded first. None (default): an empty input.
             path: added to the endpoint id, unless the id ends with it; default `"/stream"`.
@@ -114,7 +118,7 @@ class Calls:
         from fal_async.streaming import Beginning, EventStream
 
         endpoint = EndpointId.parse(endpoint_id, path)
-        check_output_type(output_type)
+        built = _checked(endpoint, input, output_type)
         call_options = CallOptions.of("stream", options, RunOptions)
         idle_timeout = check_idle_timeout(idle_timeout)
 
@@ -124,7 +128,7 @@ class Calls:
                 transport=self._view.transport,
                 settings=self._view.settings,
                 request=stream_request(self._view.settings, endpoint, value, call_options),
-                output_type=output_type,
+                output_type=built,
                 idle_timeout=idle_timeout,
                 retry=call_options.retry,
             )
@@ -134,15 +138,15 @@ class Calls:
     @documented(RunOptions)
     async def run(
         self,
-        endpoint_id: str,
-        input: Any = None,
+        endpoint_id: str | Endpoint[In, Out],
+        input: In | None = None,
         *,
         path: str = "",
         method: str = "POST",
-        output_type: type[T] | None = None,
+        output_type: type[OutOr] | None = None,
         timeout: float | None = None,
         **options: Unpack[RunOptions],
-    ) -> Result[T]:
+    ) -> Result[OutOr]:
         """Call a model directly and wait for its response (protocol 3).
 
         There is no queue, and fal does not retry the call.
@@ -152,7 +156,7 @@ class Calls:
         direct call (protocol 13), and fal may still bill it.
 
         Args:
-            endpoint_id: such as `"fal-ai/flux/schnell"`.
+            endpoint_id: such as `"fal-ai/flux/schnell"`, or an `Endpoint`.
             input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct. With GET it is
                 sent as the query. Files in it are uploaded first (see `storage.transform_input`). None (default):
                 an empty input.
@@ -179,15 +183,15 @@ class Calls:
             UploadError: a file in the input could not be uploaded.
             SessionStateError: the session is closed, or was closed during the call.
         """
-        check_output_type(output_type)
+        endpoint = EndpointId.parse(endpoint_id, path)
         call_options = CallOptions.of("run", options, RunOptions)
         asked = DirectRun(
             view=self._view,
-            endpoint=EndpointId.parse(endpoint_id, path),
+            endpoint=endpoint,
             input=input,
             options=call_options,
             method=method,
-            output_type=output_type,
+            output_type=_checked(endpoint, input, output_type),
         )
         wait = Wait(endpoint_id=asked.endpoint.full, among=self._view.shared.waits, direct=asked.progress)
         return await supervise(wait, asked.result, timeout=timeout)
@@ -195,8 +199,8 @@ class Calls:
     @documented(QueueOptions)
     async def subscribe(
         self,
-        endpoint_id: str,
-        input: Any = None,
+        endpoint_id: str | Endpoint[In, Out],
+        input: In | None = None,
         *,
         path: str = "",
         # Reports while the request runs.
@@ -209,20 +213,20 @@ class Calls:
         timeout: float | None = None,
         cancel_on_exit: bool | None = None,
         webhook_url: str | None = None,
-        output_type: type[T] | None = None,
+        output_type: type[OutOr] | None = None,
         # For calls with a ledger: one request for one key.
         key: str | None = None,
         run: str = "",
         uncertain: Uncertain = "lookup",
         **options: Unpack[QueueOptions],
-    ) -> Result[T, str]:
+    ) -> Result[OutOr, str]:
         """Submit a request to the queue, follow it until it is completed, and return its result (protocol 4).
 
         Every error after the submit has the `request_id`. Cancelling the task is safe: the request is cancelled on
         fal, once and within a few seconds (see `cancel_on_exit`).
 
         Args:
-            endpoint_id: such as `"fal-ai/flux/dev"`.
+            endpoint_id: such as `"fal-ai/flux/dev"`, or an `Endpoint`.
             input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct. Files in it are
                 uploaded first, within `timeout` (see `storage.transform_input`). None (default): an empty input.
             path: added to the endpoint id, unless the id ends with it; default "".
@@ -290,7 +294,6 @@ class Calls:
         following = Following(logs=logs, mode=followed, poll_interval=poll_interval)
         check_function("on_queue_update", on_queue_update, takes=("status",))
         check_function("on_enqueue", on_enqueue, takes=("request_id",))
-        check_output_type(output_type)
         check_flag("cancel_on_exit", cancel_on_exit, or_none=True)
         asked = Subscription(
             operations=self._view.operations,
@@ -303,7 +306,7 @@ class Calls:
             following=following,
             on_enqueue=on_enqueue,
             on_queue_update=on_queue_update,
-            output_type=output_type,
+            output_type=_checked(endpoint, input, output_type),
             wait=Wait(
                 endpoint_id=endpoint.full,
                 among=self._view.shared.waits,
@@ -346,3 +349,14 @@ class Calls:
         except AuthenticationError:
             return False
         return True
+
+
+def _checked(endpoint: EndpointId, input: Any, explicit: Any) -> Any:
+    """Return the type to build from the output. Raise ConfigurationError for an input or a type that can't be used.
+
+    `explicit`: the `output_type` of the call, which takes precedence over that of the endpoint.
+    """
+    endpoint.check_input(input)
+    output_type = endpoint.output_type(explicit)
+    check_output_type(output_type)
+    return output_type

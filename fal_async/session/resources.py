@@ -9,7 +9,9 @@ import os
 from typing import TYPE_CHECKING, Any, Unpack
 
 from fal_async.errors import short_tracebacks
+from fal_async.models import In, Out
 from fal_async.options import QueueOptions, documented
+from fal_async.protocol.endpoint import Endpoint
 from fal_async.protocol.storage.multipart import MULTIPART_ABOVE, PARALLEL, PART_SIZE
 from fal_async.session.view import View
 from fal_async.storage_settings import StorageSettings
@@ -34,8 +36,8 @@ class Resources:
     @documented(QueueOptions)
     async def submit(
         self,
-        endpoint_id: str,
-        input: Any = None,
+        endpoint_id: str | Endpoint[In, Out],
+        input: In | None = None,
         *,
         path: str = "",
         webhook_url: str | None = None,
@@ -43,14 +45,14 @@ class Resources:
         run: str = "",
         uncertain: Uncertain = "lookup",
         **options: Unpack[QueueOptions],
-    ) -> RequestHandle:
+    ) -> RequestHandle[Out]:
         """Put a request into fal's queue and return its handle (protocol 4.1); the same as `queue.submit`.
 
         Cancelling is safe: the call waits up to 3 seconds for the request id and cancels the request on fal, which
         would otherwise run although its id is unknown. With a `key` the request keeps running instead.
 
         Args:
-            endpoint_id: such as `"fal-ai/flux/dev"`.
+            endpoint_id: such as `"fal-ai/flux/dev"`, or an `Endpoint`.
             input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct. Files in it are
                 uploaded first (see `storage.transform_input`). None (default): an empty input.
             path: added to the endpoint id, unless the id ends with it; default "".

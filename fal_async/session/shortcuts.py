@@ -10,16 +10,16 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from fal_async.environment import Environment, from_env
 from fal_async.errors import shortened
-from fal_async.models import T
 from fal_async.session import Session
 from fal_async.streaming import Beginning, EventStream
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S", bound=EventStream[Any])
 
 _CLOSING_LIMIT = 10.0
 """Seconds for which the loop's thread waits until the sessions are closed, which takes about 7 seconds at most."""
@@ -96,16 +96,16 @@ def _shortcut(
 
 
 def _stream_shortcut(
-    method: Callable[Concatenate[Session, P], EventStream[T]],
-) -> Callable[P, EventStream[T]]:
+    method: Callable[Concatenate[Session, P], S],
+) -> Callable[P, S]:
     """Return the same function for a stream. The stream is created at once, and gets the session when it begins."""
 
     @wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> EventStream[T]:
+    def call(*args: P.args, **kwargs: P.kwargs) -> S:
         async def begin() -> Beginning:
             return await method(await current_session(), *args, **kwargs).begin()
 
-        return EventStream(begin)
+        return cast(S, EventStream(begin))
 
     return call
 

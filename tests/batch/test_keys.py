@@ -16,6 +16,7 @@ from fal_async.batch.requests.request_maker import Outcome, Work
 from fal_async.batch.summary import Tally
 from fal_async.emulator import Emulator
 from fal_async.keyed.input_digests import Recognised
+from fal_async.protocol.endpoint import EndpointId
 from tests.batch.test_map import echo as echo
 
 ECHO = "me/echo"
@@ -49,7 +50,7 @@ def nothing() -> None:
 
 async def keys_of(inputs: list[Any], key: Any = None, endpoint_id: str = ECHO) -> list[str | None]:
     seen = SeenKeys()
-    keys = ItemKeys(key, endpoint_id, ContentDigests(), seen)
+    keys = ItemKeys(key, EndpointId.parse(endpoint_id), ContentDigests(), seen)
     works = [
         Work(index=at, input=input, tally=Tally(None, float, nothing)) for at, input in enumerate(inputs)
     ]

@@ -6,14 +6,15 @@ import contextlib
 import copy
 import pickle
 import re
-from typing import Any
+import types
+from typing import Any, TypedDict
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fal_async.errors import ConfigurationError
-from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.endpoint import Endpoint, EndpointId
 
 GOOD = [
     # text, namespace, owner, alias, path
@@ -136,3 +137,49 @@ def test_any_text_gives_an_endpoint_id_of_safe_segments_or_a_configuration_error
     assert re.fullmatch(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)+", endpoint.full)
     assert not {".", ".."} & set(endpoint.full.split("/"))
     assert endpoint.full.startswith(endpoint.app_id)
+
+
+# Endpoints with types.
+
+
+class Ask(TypedDict):
+    prompt: str
+
+
+def test_an_endpoint_is_a_value_that_can_be_compared_hashed_and_pickled() -> None:
+    endpoint = Endpoint("https://fal.run/fal-ai/flux/dev", input=Ask, output=dict)
+    assert (endpoint.id, str(endpoint), f"{endpoint}") == ("fal-ai/flux/dev",) * 3
+    assert repr(endpoint) == "Endpoint('fal-ai/flux/dev', input=Ask, output=dict)"
+    assert endpoint == Endpoint("fal-ai/flux/dev", input=Ask, output=dict) != Endpoint("fal-ai/flux/dev")
+    assert {endpoint: 1}[copy.deepcopy(endpoint)] == 1
+    assert pickle.loads(pickle.dumps(endpoint)) == endpoint
+    with pytest.raises(AttributeError):
+        endpoint.id = "a/b"  # type: ignore[misc]
+
+
+def test_an_endpoint_is_parsed_as_its_id_and_keeps_its_types() -> None:
+    endpoint = Endpoint("fal-ai/flux", output=list[int])
+    parsed = EndpointId.parse(endpoint, "dev")
+    assert (parsed, parsed.full) == (EndpointId.parse("fal-ai/flux/dev"), "fal-ai/flux/dev")
+    assert (parsed.output_type(None), parsed.output_type(dict)) == (list[int], dict)
+    assert EndpointId.parse("fal-ai/flux").output_type(None) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"id": "flux"}, "endpoint id 'flux': expected owner/app"),
+        ({"id": 5}, "endpoint id 5: expected str"),
+        ({"id": "a/b", "input": {"prompt": "x"}}, "input is of type dict: expected a class"),
+        ({"id": "a/b", "output": "Told"}, "output is of type str: expected a class"),
+    ],
+)
+def test_an_invalid_endpoint_is_refused_when_it_is_created(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        Endpoint(**arguments)
+
+
+@pytest.mark.parametrize("input", [None, {}, {"prompt": 1}, types.MappingProxyType({})])
+def test_a_mapping_or_nothing_fits_every_input_type(input: Any) -> None:
+    for kind in (Ask, dict, dict[str, int], Any, None):
+        EndpointId.parse(Endpoint("a/b", input=kind)).check_input(input)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import array
+import copy
 import datetime
 import decimal
 import enum
 import json
+import pickle
 import typing
 import uuid
 from dataclasses import dataclass
@@ -21,8 +23,9 @@ import pytest
 import typing_extensions
 import yarl
 
-from fal_async import ConfigurationError
-from fal_async.protocol.json_input import encode_json, input_value
+from fal_async import NULL, ConfigurationError, Null
+from fal_async.protocol.input_copies import own_copy
+from fal_async.protocol.json_input import digest_of, encode_json, input_value
 from fal_async.protocol.storage.input_files import find_files, replace_files
 
 ID = uuid.UUID("764cabcf-b745-4b3e-ae38-1200304cf45b")
@@ -267,3 +270,52 @@ def test_an_input_nested_too_deeply_is_refused(depth: int) -> None:
         deep = [deep]
     with pytest.raises(ConfigurationError, match="nested too deeply"):
         encode_json({"deep": deep})
+
+
+def test_null_in_a_field_of_each_kind_of_record_is_sent_as_null() -> None:
+    @attrs.frozen
+    class Attrs:
+        seed: int | Null | None = None
+
+    @dataclass
+    class Data:
+        seed: int | Null | None = None
+
+    class Struct(msgspec.Struct):
+        seed: int | Null | None = None
+
+    class Model(pydantic.BaseModel):
+        seed: int | Null | None = None
+
+    class ModelOfValues(pydantic.BaseModel, use_enum_values=True):
+        seed: int | Null | None = None
+
+    for kind in (Attrs, Data, Struct, Model, ModelOfValues):
+        assert sent(kind(seed=NULL)) == {"seed": None}
+        assert sent({"of": [kind(seed=NULL), kind(seed=None)]}) == {"of": [{"seed": None}, {}]}
+    assert sent({"seed": NULL, "more": None}) == {"seed": None, "more": None}
+
+
+def test_null_stays_one_object_in_copies_and_pickles_and_is_false() -> None:
+    assert own_copy({"of": [NULL]})["of"][0] is NULL
+    assert pickle.loads(pickle.dumps(NULL)) is copy.deepcopy(NULL) is NULL
+    assert not NULL
+    assert repr(NULL) == "NULL"
+
+
+def test_a_field_with_null_gives_another_digest_than_a_field_with_none() -> None:
+    class Model(pydantic.BaseModel):
+        seed: int | Null | None = None
+
+    digests = {digest_of(encode_json(value)) for value in (Model(), Model(seed=NULL), {"seed": None})}
+    assert len(digests) == 2
+
+
+def test_a_pydantic_model_with_a_null_field_keeps_its_json_schema_and_reads_null() -> None:
+    class Model(pydantic.BaseModel):
+        seed: int | Null = NULL
+
+    assert Model.model_validate_json('{"seed": null}').seed is NULL
+    assert Model.model_validate({"seed": 1}).seed == 1
+    assert Model().model_dump_json() == '{"seed":null}'
+    assert "properties" in Model.model_json_schema()

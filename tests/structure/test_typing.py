@@ -15,8 +15,12 @@ import pytest
 
 import fal_async
 from fal_async import (
+    Batch,
+    BatchItem,
     CancelOutcome,
+    Endpoint,
     EventStream,
+    HttpOverWebSocket,
     QueueStatus,
     RequestHandle,
     Result,
@@ -38,6 +42,81 @@ class AnswerDict(TypedDict):
     output: str
 
 
+@attrs.frozen
+class Prompt:
+    prompt: str
+
+
+class PromptDict(TypedDict, total=False):
+    prompt: str
+
+
+TYPED = Endpoint("a/b", input=Prompt, output=Answer)
+
+
+async def typed_endpoint(fal: Session) -> None:
+    """Never called. An `Endpoint` gives its types to every call, and `output_type` takes precedence."""
+    assert_type(TYPED, Endpoint[Prompt, Answer])
+    assert_type(await fal.run(TYPED, Prompt("x")), Result[Answer])
+    assert_type(await fal.run(TYPED, Prompt("x"), output_type=AnswerDict), Result[AnswerDict])
+    assert_type(await fal.subscribe(TYPED, Prompt("x")), Result[Answer, str])
+    assert_type(await fal.subscribe(TYPED), Result[Answer, str])
+    assert_type(await fal.subscribe(TYPED, Prompt("x"), output_type=AnswerDict), Result[AnswerDict, str])
+    assert_type(fal.stream(TYPED, Prompt("x")), EventStream[Answer])
+    assert_type(await fal.stream(TYPED, Prompt("x")).last(), Answer)
+    assert_type(fal.stream(TYPED, Prompt("x"), output_type=AnswerDict), EventStream[AnswerDict])
+    assert_type(fal.map(TYPED, [Prompt("x")]), Batch[Answer])
+    assert_type(fal.map(TYPED, (Prompt(text) for text in "ab"), output_type=AnswerDict), Batch[AnswerDict])
+    async for item in fal.map(TYPED, [Prompt("x")]):
+        assert_type(item, BatchItem[Answer])
+        assert_type(item.unwrap().data.output, str)
+    assert_type(await fal_async.run(TYPED, Prompt("x")), Result[Answer])
+    assert_type(await fal_async.subscribe(TYPED, Prompt("x")), Result[Answer, str])
+    assert_type(fal_async.stream(TYPED, Prompt("x")), EventStream[Answer])
+    assert_type(await fal_async.submit(TYPED, Prompt("x")), RequestHandle[Answer])
+    event = await fal.webhooks.verify({}, b"")
+    assert_type(event.result(TYPED), Result[Answer, str])
+    async with fal.websocket(TYPED) as calls:
+        assert_type(calls, HttpOverWebSocket[Prompt, Answer])
+        assert_type(await calls.run(Prompt("x")), Result[Answer])
+        assert_type(await calls.recv(output_type=AnswerDict), Result[AnswerDict])
+    fal.realtime.connect(TYPED)
+
+
+async def typed_queue(fal: Session) -> None:
+    """Never called. A handle knows the output type of its endpoint."""
+    assert_type(await fal.submit(TYPED, Prompt("x")), RequestHandle[Answer])
+    handle = await fal.queue.submit(TYPED, Prompt("x"))
+    assert_type(handle, RequestHandle[Answer])
+    assert_type(await handle.wait(), Result[Answer, str])
+    assert_type(await handle.result(), Result[Answer, str])
+    assert_type(await handle.wait(output_type=AnswerDict), Result[AnswerDict, str])
+    assert_type(await handle.result(output_type=AnswerDict), Result[AnswerDict, str])
+    assert_type(await fal.queue.handle(TYPED, "r-1").wait(), Result[Answer, str])
+    assert_type(await fal.queue.result(TYPED, "r-1"), Result[Answer, str])
+    assert_type(await fal.queue.result(TYPED, "r-1", output_type=AnswerDict), Result[AnswerDict, str])
+    assert_type(await fal.queue.find_submission(TYPED, Prompt("x"), since=1.0), RequestHandle[Answer] | None)
+    assert_type(await fal.queue.status(TYPED, "r-1"), QueueStatus)
+
+
+async def inputs_of_a_typed_endpoint(fal: Session) -> None:
+    """Never called. An input of another class is a mistake; a mapping only fits a TypedDict."""
+    await fal.subscribe(TYPED, Answer("x"))  # type: ignore[misc]
+    await fal.run(TYPED, {"prompt": "x"})  # type: ignore[misc]
+    await fal.submit(TYPED, "x")  # type: ignore[misc]
+    fal.stream(TYPED, Answer("x"))  # type: ignore[misc]
+    fal.map(TYPED, [Answer("x")])  # type: ignore[misc]
+    await fal_async.subscribe(TYPED, Answer("x"))  # type: ignore[misc]
+    by_dict = Endpoint("a/b", input=PromptDict, output=Answer)
+    assert_type(await fal.subscribe(by_dict, PromptDict(prompt="x")), Result[Answer, str])
+    any_input = Endpoint("a/b", output=Answer)
+    assert_type(await fal.subscribe(any_input, {"prompt": "x"}), Result[Answer, str])
+    any_output = Endpoint("a/b", input=Prompt)
+    assert_type(await fal.subscribe(any_output, Prompt("x")), Result[Any, str])
+    either: str | Endpoint = "a/b"
+    assert_type(await fal.subscribe(either, {"prompt": "x"}), Result[Any, str])
+
+
 async def user_code(fal: Session) -> None:
     """Never called: the type checker reads it."""
     assert_type(await fal.run("a/b", {"x": 1}), Result[Any])
@@ -46,7 +125,7 @@ async def user_code(fal: Session) -> None:
     assert_type((await fal.subscribe("a/b", output_type=Answer)).data.output, str)
     assert_type(await fal_async.subscribe("a/b", output_type=Answer), Result[Answer, str])
     handle = await fal.queue.submit("a/b", Answer("x"))
-    assert_type(handle, RequestHandle)
+    assert_type(handle, RequestHandle[Any])
     assert_type(await handle.wait(output_type=Answer), Result[Answer, str])
     assert_type(await handle.cancel(), CancelOutcome)
     async for status in handle.updates():

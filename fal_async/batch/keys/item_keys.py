@@ -12,6 +12,7 @@ from fal_async.batch.requests.request_maker import Work
 from fal_async.batch.shown_values import short
 from fal_async.checks import check_function
 from fal_async.errors import ConfigurationError, FalError
+from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.ledger.key_checks import check_key
 from fal_async.records import fields_of, is_record
 
@@ -44,8 +45,10 @@ class ItemKeys:
     code derives the same keys when it runs again.
     """
 
-    def __init__(self, key: KeyOf | None, endpoint_id: str, digests: ContentDigests, seen: SeenKeys) -> None:
-        self._key, self._endpoint_id = key, endpoint_id
+    def __init__(
+        self, key: KeyOf | None, endpoint: EndpointId, digests: ContentDigests, seen: SeenKeys
+    ) -> None:
+        self._key, self._endpoint = key, endpoint
         self._digests, self._seen = digests, seen
 
     async def name(self, work: Work) -> None:
@@ -54,6 +57,7 @@ class ItemKeys:
         An exception of the caller's function `key` propagates.
         """
         try:
+            self._endpoint.check_input(work.input)
             work.recognised = await self._digests.of_input(work.input)
         except FalError as error:  # also if one of its files can't be read
             work.refused = error
@@ -69,7 +73,7 @@ class ItemKeys:
 
     def _default(self, digest: str) -> str:
         # Short, because it is a part of file names. 128 bits of SHA-256 are enough to avoid collisions.
-        stem = hashlib.sha256(f"{self._endpoint_id}\n{digest}".encode()).hexdigest()[:32]
+        stem = hashlib.sha256(f"{self._endpoint.full}\n{digest}".encode()).hexdigest()[:32]
         occurrence = self._seen.occurrence(stem)
         return stem if occurrence == 1 else f"{stem}-{occurrence}"
 

@@ -21,7 +21,7 @@ from fal_async.integrations.ray.requests import Answered, RowRequests
 from fal_async.integrations.ray.row_batches import Row, names_of, nested_lists, rows_of, with_columns
 from fal_async.integrations.ray.session_thread import SessionThread
 from fal_async.options import CallOptions, QueueOptions, documented
-from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.endpoint import Endpoint, EndpointId
 from fal_async.protocol.ledger.key_checks import quoted
 from fal_async.session import Session
 from fal_async.session.batch_calls import keyed_items
@@ -44,7 +44,7 @@ class FalMapper:
     @documented(QueueOptions)
     def __init__(
         self,
-        endpoint_id: str,
+        endpoint_id: str | Endpoint[Any, Any],
         *,
         ledger: str | os.PathLike[str],
         # The request of a row.
@@ -72,7 +72,7 @@ class FalMapper:
         """Check the arguments. Nothing is opened or sent before the first batch.
 
         Args:
-            endpoint_id: such as `"fal-ai/flux/dev"`.
+            endpoint_id: such as `"fal-ai/flux/dev"`, or an `Endpoint`.
             ledger: where the requests are recorded: a URL `postgresql://...` that all actors can reach, or the
                 absolute path of a file if the whole cluster is one machine.
             key: what identifies a row: the name of a column, or a function of the row. Rows with the same key share
@@ -239,7 +239,9 @@ def _check_key(key: object) -> None:
     check_plain_function("key", key, takes=("row",))
 
 
-def _arguments(endpoint_id: str, options: Mapping[str, Any], **given: Any) -> BatchArguments:
+def _arguments(
+    endpoint_id: str | Endpoint[Any, Any], options: Mapping[str, Any], **given: Any
+) -> BatchArguments:
     """Check the arguments that are those of `fal.map`."""
     return BatchArguments(
         endpoint=EndpointId.parse(endpoint_id),
