@@ -4,32 +4,44 @@ from __future__ import annotations
 
 from fal_async.cli.messages import PROGRAM
 from fal_async.errors import (
-    AuthenticationError,
+    ApiError,
     BalanceExhaustedError,
+    ClientTimeoutError,
     FalError,
     NotFoundError,
-    RateLimitError,
+    ResultExpiredError,
     SubmissionUncertainError,
+    TransportError,
+    ValidationError,
 )
 
 
 def advice_on(error: FalError) -> str | None:
-    """Return the line with the way out of an error; None if the error's own message says everything."""
+    """Return the line with the way out of an error; None if the error's own message has it."""
+    endpoint = error.endpoint_id or "ENDPOINT"
     if isinstance(error, SubmissionUncertainError):
         return (
-            "the request may run and be billed, and was not sent again. To look for it: "
-            f"{PROGRAM} requests {error.endpoint_id or 'ENDPOINT'}"
+            "the request may run and be billed, and is not sent again; to look for it in fal's history: "
+            f"{PROGRAM} requests {endpoint}"
         )
-    if isinstance(error, AuthenticationError):
-        return "fal does not know the API key: set FAL_KEY to a key of https://fal.ai/dashboard/keys"
     if isinstance(error, BalanceExhaustedError):
         return "to top up the balance: https://fal.ai/dashboard/billing"
-    if isinstance(error, RateLimitError):
-        return "fal limits the requests of your account: try again later"
-    if error.request_id is not None:
-        return (
-            f"to look at the request: {PROGRAM} status {error.endpoint_id or 'ENDPOINT'} {error.request_id}"
-        )
+    if isinstance(error, ValidationError):
+        return f"to see the members of the input: {PROGRAM} schema {endpoint}"
+    if isinstance(error, ResultExpiredError):
+        return None
     if isinstance(error, NotFoundError):
-        return f"to search for models: {PROGRAM} models SEARCH"
+        return (
+            f"to list your requests: {PROGRAM} requests {endpoint}"
+            if error.request_id
+            else f"to search for models: {PROGRAM} models SEARCH"
+        )
+    if error.request_id and _may_still_run(error):
+        return f"to get the result of the request: {PROGRAM} result {endpoint} {error.request_id} --wait"
     return None
+
+
+def _may_still_run(error: FalError) -> bool:
+    return isinstance(error, TransportError | ClientTimeoutError) or (
+        isinstance(error, ApiError) and error.retryable
+    )

@@ -13,24 +13,29 @@ from fal_async.cli.interrupts import run_until_interrupted
 from fal_async.cli.key_check import check_key
 from fal_async.cli.messages import PROGRAM, fail, say
 from fal_async.cli.output import OutputLostError, forget_standard_output, put, put_error
-from fal_async.errors import ConfigurationError, FalError, SessionStateError
+from fal_async.errors import ConfigurationError, FalError, SessionStateError, SubmissionUncertainError
 from fal_async.session import Session
 
 Work = Callable[[Session], Coroutine[Any, Any, int]]
 
 
-def run_command(verb: str, options: argparse.Namespace, work: Work, *, needs_key: bool = True) -> int:
+def run_command(
+    verb: str, options: argparse.Namespace, work: Work, *, needs_key: bool = True, cancels: bool = True
+) -> int:
     """Run `work` with an open session.
 
     Ctrl-C or SIGTERM closes the session, so that a request that `work` waits for is cancelled on fal, and prints
-    what became of it; a second one exits at once. An error is one line on standard error and a second one with the
-    way out, and with `--json` also a document `{"error": ...}` on standard output.
+    what became of it. With `cancels=False` it only cancels `work`. A second one exits at once.
+
+    An error is one line on standard error and a second one with the way out; with `--json` it is also a document
+    `{"error": ...}` on standard output.
 
     Args:
         verb: the name of the verb, for messages.
         options: the parsed arguments: `json`, and `ledger` if the verb has it.
         work: gets the open session and returns the exit status. It may raise FalError, OSError and OutputLostError.
         needs_key: whether a missing API key is reported before `work` starts; default True.
+        cancels: whether Ctrl-C cancels the request on fal that `work` waits for; default True.
 
     Returns:
         The exit status: that of `work`, or of its error by `exits.of_error`; 3 without an API key, 130 after
@@ -44,7 +49,9 @@ def run_command(verb: str, options: argparse.Namespace, work: Work, *, needs_key
         return exits.REFUSED
     try:
         session = Session(ledger=getattr(options, "ledger", None))
-        return run_until_interrupted(_within(session, verb, options, work), leave=session.aclose)
+        return run_until_interrupted(
+            _within(session, verb, options, work), leave=session.aclose if cancels else None
+        )
     except FalError as error:
         return failed(verb, options, error)
     except OutputLostError as error:
@@ -76,7 +83,9 @@ def _report_end(verb: str, options: argparse.Namespace, error: SessionStateError
     if options.json:
         put({"error": error.to_dict()})
     if error.request_id is None:
-        say(f"{PROGRAM} {verb}: interrupted: {error.message}")
+        say(f"{PROGRAM} {verb}: interrupted: {error.message.partition('; ')[2] or error.message}")
+        if isinstance(error.__cause__, SubmissionUncertainError):
+            say(advice_on(error.__cause__) or "")
         return
     say(f"{PROGRAM} {verb}: interrupted: {BECAME[error.cancel_outcome]}")
     say(f"request {error.request_id}; to look again: {PROGRAM} status {error.endpoint_id} {error.request_id}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from fal_async.cli.messages import fail
 from fal_async.errors import FalError
-from fal_async.outputs.json_values import json_text
+from fal_async.outputs.json_values import json_text, plain
 
 
 class OutputLostError(Exception):
@@ -20,13 +23,51 @@ def put(value: Any) -> None:
     put_line(json_text(value))
 
 
+def put_pretty(value: Any) -> None:
+    """Print a value as indented JSON, for people. See `put_line`."""
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False)
+    put_line(text if _can_print(text) else json.dumps(plain(value), indent=2))
+
+
 def put_line(line: str) -> None:
     """Print a line on standard output at once, because a reader may wait for it.
 
-    Raises OutputLostError if standard output can't be written.
+    Characters that the terminal can't show become escapes. Raises OutputLostError if standard output can't be
+    written.
     """
+    put_text(line + "\n")
+
+
+def put_text(text: str) -> None:
+    """Print a text without a line break. See `put_line`."""
+    if not _can_print(text):
+        encoding = sys.stdout.encoding
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
+    with _writing():
+        print(text, end="", flush=True)
+
+
+def put_bytes(data: bytes) -> None:
+    """Write bytes to standard output. Raises OutputLostError as `put_line`."""
+    with _writing():
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+
+
+def _can_print(text: str) -> bool:
+    if sys.stdout is None:
+        raise OutputLostError("standard output is closed")
     try:
-        print(line, flush=True)
+        text.encode(sys.stdout.encoding, sys.stdout.errors or "strict")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
     except BrokenPipeError:
         raise OutputLostError("the reader of standard output is gone") from None
     except OSError as error:
@@ -35,6 +76,8 @@ def put_line(line: str) -> None:
 
 def forget_standard_output() -> None:
     """Redirect standard output to the null device, so that the interpreter does not fail to flush it at exit."""
+    if sys.stdout is None:
+        return
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -26,6 +26,14 @@ def bold(text: str) -> str:
     return f"{_BOLD}{text}{_PLAIN}" if has_colours(sys.stdout) else text
 
 
+def printable(text: str) -> str:
+    """Return a text of a model or of fal without control characters, which could change a terminal.
+
+    Line breaks and tabs stay.
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
 class Screen:
     """Prints lines to a text stream.
 

@@ -27,8 +27,21 @@ class Verb(NamedTuple):
 
 
 TOPICS: Mapping[str, Mapping[str, Verb]] = {
-    "calls to a model": {},
-    "files": {},
+    "calls to a model": {
+        "run": Verb("calls.run_verb", "call a fast model directly, and print its output"),
+        "subscribe": Verb(
+            "calls.subscribe_verb", "submit a request, show how it moves, and print its result"
+        ),
+        "submit": Verb("calls.submit_verb", "submit a request, and print its id"),
+        "status": Verb("calls.status_verb", "print the status of a request, or follow it"),
+        "result": Verb("calls.result_verb", "print the result of a request"),
+        "cancel": Verb("calls.cancel_verb", "cancel a request"),
+        "stream": Verb("calls.stream_verb", "print what a model sends while it works"),
+    },
+    "files": {
+        "upload": Verb("files.upload_verb", "upload files to fal's storage, and print their URLs"),
+        "download": Verb("files.download_verb", "download files by their URLs"),
+    },
     "models, prices and usage": {},
     "many inputs, each paid once": {
         "batch": Verb(

@@ -1,0 +1,1 @@
+"""The verbs for files in fal's storage: upload, download."""
