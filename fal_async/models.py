@@ -212,7 +212,10 @@ class Result(Generic[T_co, Id_co]):
         logs: all log entries that were received, if the call had `logs=True`; else empty.
         headers: the headers of the response that had `data`, names in lower case.
         from_ledger: whether the result comes from the ledger, so that no request was sent and nothing is billed.
-        cost: the cost by list price, in its currency; None if the price is not known.
+        cost: the cost by list price, in US dollars: the price of a billable unit times `billable_units`, exactly.
+            None if fal did not send the units, or if the session does not know the price: a call does not fetch it.
+            It is known for a day after `fal.platform.pricing(...)`, or after a batch, has fetched it. Of a result
+            from the ledger: the cost that was stored with it.
     """
 
     data: T_co = attrs.field(repr=shown)

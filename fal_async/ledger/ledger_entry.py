@@ -73,7 +73,7 @@ class LedgerEntry:
         """
         if self.state != "done" or self._record.end is None:
             return None
-        return replayed(self._record, cost=self.cost)
+        return replayed(self._record)
 
     @property
     def error(self) -> FalError | None:

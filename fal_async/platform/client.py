@@ -5,6 +5,7 @@ Citations such as (protocol 11.8) are sections of `fal_async/protocol/README.md`
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -13,8 +14,11 @@ from fal_async.errors import short_tracebacks
 from fal_async.platform.listing import Listing
 from fal_async.platform.sending import Sender
 from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.platform import model_catalog, prices
+from fal_async.protocol.platform.documents import Page
 from fal_async.protocol.platform.model_catalog import Model, PlatformMeta
+from fal_async.protocol.platform.price_cache import PriceCache
 from fal_async.protocol.platform.prices import Estimate, Price
 from fal_async.protocol.platform.queries import Names
 from fal_async.transport import Transport
@@ -29,8 +33,10 @@ class Platform:
     minutes (protocol 11.7).
     """
 
-    def __init__(self, transport: Transport, settings: Settings) -> None:
+    def __init__(self, transport: Transport, settings: Settings, known_prices: PriceCache) -> None:
+        """`known_prices` are those of the session, which computes the costs of results with them."""
         self._sender = Sender(transport, settings)
+        self._known_prices = known_prices
 
     def models(
         self,
@@ -93,6 +99,8 @@ class Platform:
     def pricing(self, endpoint_ids: Names) -> Listing[Price]:
         """List what endpoints cost per billing unit, for this account (protocol 11.8).
 
+        The session computes `result.cost` with the prices that it has fetched, for a day.
+
         Args:
             endpoint_ids: one endpoint id, or several. More than 50 are asked for in several HTTP requests.
 
@@ -105,7 +113,12 @@ class Platform:
                 was sent.
         """
         queries = prices.pricing_queries(endpoint_ids)
-        return self._sender.listing(prices.pricing_request, prices.parse_pricing, *queries)
+        return self._sender.listing(prices.pricing_request, self._kept_prices, *queries)
+
+    def _kept_prices(self, response: HttpResponse) -> Page[Price]:
+        page = prices.parse_pricing(response)
+        self._known_prices.keep(page.items, time.time())
+        return page
 
     async def estimate(
         self,

@@ -1,15 +1,25 @@
-"""Exact arithmetic with amounts of money and billable units, whatever the caller's decimal context is."""
+"""Billable units and amounts of money: read exactly, and added and multiplied exactly in any decimal context."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from decimal import Context, Decimal
 
+BILLABLE_UNITS = "x-fal-billable-units"
+_UNITS = r"[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?"
+
 _EXACT = Context(prec=200)
-"""More digits than a product of billable units (36 at most, `protocol/ledger/kept.py`) and a price can have.
+"""More digits than a product of billable units and a price can have: `_UNITS` allows 36 digits.
 
 The context of the caller's thread has 28 by default, or as few as the caller has set.
 """
+
+
+def billable_units(headers: Mapping[str, str]) -> Decimal | None:
+    """Return the billed units exactly as in the header; None if that is not a number >= 0 (protocol 3.2)."""
+    text = headers.get(BILLABLE_UNITS, "").strip()
+    return Decimal(text) if re.fullmatch(_UNITS, text) else None
 
 
 def total(amounts: Iterable[Decimal]) -> Decimal:

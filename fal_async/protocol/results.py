@@ -57,6 +57,7 @@ def parse_result(
     status: Completed | None = None,
     logs: Sequence[RequestLog] = (),
     files: Files | None = None,
+    cost: Decimal | None = None,
 ) -> Result[Any, Any]:
     """Return the result in a response.
 
@@ -73,6 +74,7 @@ def parse_result(
         logs=logs,
         headers=response.headers,
         files=files,
+        cost=cost,
     )
 
 

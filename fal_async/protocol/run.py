@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
@@ -50,13 +51,18 @@ def _query(value: Any) -> str:
 
 
 def parse_run(
-    response: HttpResponse, endpoint: EndpointId, output_type: Any, files: Files | None = None
+    response: HttpResponse,
+    endpoint: EndpointId,
+    output_type: Any,
+    files: Files | None = None,
+    cost: Decimal | None = None,
 ) -> Result[Any]:
     """Parse the response of a direct call. Raises the same errors as `parse_result`, with `retryable=False`."""
     ref = RequestRef(endpoint_id=endpoint.full, request_id=response.request_id)
     try:
         check_from_fal(response)
-        return parse_result(response, output_type, ref, attempts={"run": response.attempts}, files=files)
+        attempts = {"run": response.attempts}
+        return parse_result(response, output_type, ref, attempts=attempts, files=files, cost=cost)
     except ResponseDecodeError as error:
         error.about(ref).retryable = False  # the model probably ran, so a second call may be billed again
         raise

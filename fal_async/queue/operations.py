@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from fal_async.errors import (
     naming,
 )
 from fal_async.models import Files, QueueStatus, Result
+from fal_async.protocol.amounts import billable_units
 from fal_async.protocol.api_errors import check_from_fal, error_of
 from fal_async.protocol.endpoint import Endpoint, EndpointId
 from fal_async.protocol.following import Following
@@ -54,6 +56,7 @@ from fal_async.transport import Transport
 from fal_async.transport.progress import Progress
 
 if TYPE_CHECKING:
+    from fal_async.protocol.platform.price_cache import PriceCache
     from fal_async.protocol.request_history import LostSubmit
 
 logger: logging.Logger = logging.getLogger("fal_async")
@@ -71,6 +74,7 @@ class QueueOperations:
         limits: the limits of concurrent polls and status streams, shared by all views of a session.
         waits: the open waits of all views of a session.
         files: uploads the files of inputs, and downloads those of results.
+        prices: the prices that the session has fetched, for the costs of results.
         kept: a function that returns the ledger's requests; None without a ledger.
         no_retry: the session's retry policy with a single attempt.
     """
@@ -81,6 +85,7 @@ class QueueOperations:
     limits: Limits
     waits: OpenWaits
     files: Files
+    prices: PriceCache
     kept: Callable[[], KeptRequests] | None = None
     no_retry: RetryPolicy = attrs.field(init=False)
 
@@ -156,7 +161,21 @@ class QueueOperations:
 
     async def result(self, state: RequestState, output_type: Any) -> Result[Any, str]:
         """Fetch the result and return it as the caller's type, without waiting (protocol 4.4)."""
-        return result_of(await self.fetch(state), state, output_type, self.files)
+        response = await self.fetch(state)
+        return parse_result(
+            response,
+            output_type,
+            state.ref,
+            attempts=state.attempts,
+            status=state.completed,
+            logs=state.logs,
+            files=self.files,
+            cost=self.cost(state.endpoint_id, billable_units(response.headers)),
+        )
+
+    def cost(self, endpoint_id: str, units: Decimal | None) -> Decimal | None:
+        """Return the cost of billable units by list price; None if it is not known. Nothing is fetched."""
+        return self.prices.cost(endpoint_id, units, time.time())
 
     async def fetch(self, state: RequestState) -> HttpResponse:
         """Fetch the result and return it as an unparsed response. If it is an error, raise that."""
@@ -226,21 +245,6 @@ class QueueOperations:
         state = self.state_by_id(lost.endpoint_id, found.request_id)
         state.existed = True
         return state
-
-
-def result_of(
-    response: HttpResponse, state: RequestState, output_type: Any, files: Files
-) -> Result[Any, str]:
-    """Parse the response of `fetch` into the caller's result."""
-    return parse_result(
-        response,
-        output_type,
-        state.ref,
-        attempts=state.attempts,
-        status=state.completed,
-        logs=state.logs,
-        files=files,
-    )
 
 
 def _submission_of(request: HttpRequest, response: HttpResponse, progress: Progress) -> Submission:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import attrs
 
 from fal_async.models import Result
 from fal_async.options import CallOptions
+from fal_async.protocol.amounts import billable_units
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.run import parse_run, run_request
 from fal_async.session.view import View
@@ -32,4 +34,6 @@ class DirectRun:
         value = await view.files.with_urls(self.input, inline_below=self.options.inline_below)
         request = run_request(view.settings, self.endpoint, value, self.options, self.method)
         response = await view.transport.send(request, retry=self.options.retry, progress=self.progress)
-        return parse_run(response, self.endpoint, self.output_type, view.files)
+        units = billable_units(response.headers)
+        cost = view.learned.prices.cost(self.endpoint.full, units, time.time())
+        return parse_run(response, self.endpoint, self.output_type, view.files, cost)

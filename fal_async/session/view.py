@@ -22,6 +22,7 @@ from fal_async.transport import Transport
 if TYPE_CHECKING:
     from fal_async.keyed.ledger_requests import LedgerRequests
     from fal_async.platform import Platform
+    from fal_async.protocol.platform.price_cache import PriceCache
     from fal_async.protocol.polling import RunTimesByEndpoint
     from fal_async.protocol.storage.uploads import CdnToken
     from fal_async.protocol.webhook_events import WebhookEvent
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Learned:
-    """Tokens and learned run times, shared by all views with the same credentials.
+    """Tokens, prices and learned run times, shared by all views with the same credentials.
 
     Their modules are loaded on first use, as in `View`.
     """
@@ -45,6 +46,12 @@ class Learned:
         from fal_async.protocol.polling import RunTimesByEndpoint
 
         return RunTimesByEndpoint()
+
+    @cached_property
+    def prices(self) -> PriceCache:
+        from fal_async.protocol.platform.price_cache import PriceCache
+
+        return PriceCache()
 
     @cached_property
     def cdn_token(self) -> SingleFlight[CdnToken]:
@@ -138,6 +145,7 @@ class View:
             limits=self.shared.limits,
             waits=self.shared.waits,
             files=self.files,
+            prices=self.learned.prices,
             kept=None if self.ledger.given is None else self._kept_requests,
         )
 
@@ -190,7 +198,7 @@ class View:
     def platform(self) -> Platform:
         from fal_async.platform.client import Platform
 
-        return Platform(self.transport, self.settings)
+        return Platform(self.transport, self.settings, self.learned.prices)
 
     @cached_property
     def webhooks(self) -> Webhooks:

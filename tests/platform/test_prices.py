@@ -49,3 +49,29 @@ async def test_an_estimate_of_units_is_the_price_times_the_quantity(fal: Session
 async def test_an_estimate_of_calls_is_a_total_in_the_same_currency(fal: Session) -> None:
     estimate = await fal.platform.estimate(calls={FLUX: 100, LLM: 1})
     assert (estimate.total_cost > 0, estimate.currency) == (True, "USD")
+
+
+async def test_a_result_has_its_cost_once_the_session_has_fetched_the_price(
+    fal: Session, emulator: Emulator
+) -> None:
+    emulator.endpoint("me/model", price="0.1", billable_units=3)(_serve)
+    before = [await fal.subscribe("me/model", {}), await fal.run("me/model", {})]
+    assert [result.cost for result in before] == [None, None]
+    assert emulator.count("platform") == 0, "a call never fetches a price"
+    await fal.platform.pricing("me/model")
+    after = [await fal.subscribe("me/model", {}), await fal.run("me/model", {})]
+    handle = await fal.submit("me/model", {})
+    after.append(await handle.wait())
+    assert [result.cost for result in after] == [Decimal("0.3")] * 3
+    assert emulator.count("platform") == 1
+
+
+async def test_a_price_of_one_account_is_never_used_for_another_account(
+    fal: Session, emulator: Emulator
+) -> None:
+    emulator.endpoint("me/model", price="0.1")(_serve)
+    await fal.platform.pricing("me/model")
+    tagged = fal.with_options(tags={"customer": "a"})
+    other = fal.with_options(credentials=emulator.add_account("other:key").key)
+    assert (await tagged.subscribe("me/model", {})).cost == Decimal("0.1")
+    assert (await other.subscribe("me/model", {})).cost is None

@@ -15,11 +15,11 @@ from fal_async.cancellation import Wait
 from fal_async.errors import ApiError, FalError, TransportError
 from fal_async.models import Completed, InProgress, QueueStatus, Result
 from fal_async.options import CallOptions
+from fal_async.protocol.amounts import billable_units
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.following import Following
 from fal_async.protocol.ledger.ends import end_of
 from fal_async.protocol.ledger.entry import End
-from fal_async.protocol.ledger.kept import billable_units
 from fal_async.queue.operations import QueueOperations
 from fal_async.queue.subscription import Subscription
 

@@ -9,6 +9,9 @@ ledger's note, written before a submit is sent, that a process is about to send 
 from __future__ import annotations
 
 import enum
+from decimal import Decimal
+
+import attrs
 
 from fal_async.errors import (
     ApiError,
@@ -21,10 +24,11 @@ from fal_async.errors import (
     SubmissionUncertainError,
 )
 from fal_async.models import Completed
+from fal_async.protocol.amounts import billable_units
 from fal_async.protocol.api_errors import is_gateways_page
 from fal_async.protocol.http import REQUEST_ID, HttpResponse
 from fal_async.protocol.ledger.entry import End, Outcome, Payload, State
-from fal_async.protocol.ledger.kept import billable_units, kept_headers
+from fal_async.protocol.ledger.kept import kept_headers
 from fal_async.protocol.ledger.stored_errors import stored_error
 from fal_async.protocol.results import CANCELLED_STATUS, CANCELLED_TYPES, is_not_yet
 
@@ -34,6 +38,7 @@ _FINAL = frozenset({400, 422})
 """Statuses with which fal itself refuses an input."""
 _TEMPORARY = frozenset({408, 425, 429})
 """Statuses below 500 of a model's error after which a further attempt may succeed."""
+_NOTHING = Decimal(0)
 KEPT_AT_LEAST = 360.0
 """Seconds for which fal keeps each result after the request is complete (protocol 4.4)."""
 
@@ -111,13 +116,14 @@ def _text(header: str) -> str:
 def _of_cancel(outcome: CancelOutcome, at: float) -> End | Open:
     if outcome is CancelOutcome.CANCELLED:
         error = RequestCancelledError("the request was cancelled before it started")
-        return _ended("cancelled", "cancelled", error, at)
+        return attrs.evolve(_ended("cancelled", "cancelled", error, at), cost=_NOTHING)
     over = outcome in (CancelOutcome.ALREADY_COMPLETED, CancelOutcome.NOT_FOUND)
     return Open.FETCH if over else Open.STAYS
 
 
 def _ended(state: State, outcome: Outcome, error: FalError, at: float, *, final: bool = False) -> End:
     headers = error.headers if isinstance(error, ApiError) else {}
+    units = billable_units(headers)
     return End(
         state=state,
         outcome=outcome,
@@ -125,8 +131,15 @@ def _ended(state: State, outcome: Outcome, error: FalError, at: float, *, final:
         final=final,
         payload=stored_error(error),
         headers=kept_headers(headers),
-        billable_units=billable_units(headers),
+        billable_units=units,
+        cost=_NOTHING if units is None and _is_free(error) else None,
     )
+
+
+def _is_free(error: FalError) -> bool:
+    """Whether fal does not bill a request that failed in this way: with a 5xx (protocol 12)."""
+    response = error if isinstance(error, ApiError) else error.__cause__
+    return isinstance(response, ApiError) and response.status >= 500
 
 
 def _is_499(error: FalError, completed: Completed | None) -> bool:

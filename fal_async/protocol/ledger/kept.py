@@ -6,9 +6,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
+from fal_async.protocol.amounts import BILLABLE_UNITS
 from fal_async.protocol.http import JSON_TYPE, REQUEST_ID
 from fal_async.protocol.json_input import encode_json, input_value
 from fal_async.protocol.ledger.digests import FileDigest
@@ -16,7 +16,6 @@ from fal_async.protocol.ledger.entry import Payload
 from fal_async.protocol.storage.input_files import replace_files
 from fal_async.protocol.storage.media import parse_data_uri
 
-BILLABLE_UNITS = "x-fal-billable-units"
 KEPT: frozenset[str] = frozenset(
     {
         *(REQUEST_ID, BILLABLE_UNITS, "content-type", "retry-after"),
@@ -27,7 +26,6 @@ KEPT: frozenset[str] = frozenset(
 _LONGEST_HEADER = 1000
 _DATA = r"(?i)\bdata:(?:[\w.+-]+/[\w.+-]+(?:;[^,\s]{0,200})?|;base64),"
 _DATA_WITHIN = rf"{_DATA}[^\s\"'<>()]*"
-_UNITS = r"[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?"
 
 
 def kept_headers(headers: Any) -> dict[str, str]:
@@ -38,12 +36,6 @@ def kept_headers(headers: Any) -> dict[str, str]:
         for name, value in found
         if name in KEPT and isinstance(value, str) and len(value) <= _LONGEST_HEADER
     }
-
-
-def billable_units(headers: Mapping[str, str]) -> Decimal | None:
-    """Return the billed units exactly as in the header; None if that is not a number >= 0 (protocol 3.2)."""
-    text = headers.get(BILLABLE_UNITS, "").strip()
-    return Decimal(text) if re.fullmatch(_UNITS, text) else None
 
 
 def kept_input(value: Any, files: Sequence[FileDigest] = ()) -> Payload:

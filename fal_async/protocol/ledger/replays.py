@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -16,9 +15,7 @@ from fal_async.protocol.ledger.stored_errors import parse_error
 from fal_async.protocol.results import parse_result
 
 
-def replayed(
-    record: Record, output_type: Any = None, *, files: Files | None = None, cost: Decimal | None = None
-) -> Result[Any, str]:
+def replayed(record: Record, output_type: Any = None, *, files: Files | None = None) -> Result[Any, str]:
     """Return the result of an entry with an outcome, as `output_type` if one is given.
 
     Raises the stored error; ResultExpiredError if the outcome was deleted after `keep` seconds; ResponseDecodeError
@@ -27,14 +24,16 @@ def replayed(
     error = replayed_error(record)
     if error is not None:
         raise error
+    attempt = record.attempt_of(record.request_id or "")
     result = parse_result(
         stored_answer(record),
         output_type,
         ref_of(record),
         attempts={},
         files=files,
+        cost=None if attempt is None else attempt.cost,
     )
-    return attrs.evolve(result, from_ledger=True, cost=cost)
+    return attrs.evolve(result, from_ledger=True)
 
 
 def replayed_error(record: Record) -> FalError | None:
