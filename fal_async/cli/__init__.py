@@ -18,9 +18,11 @@ stream is a terminal that can show colours and live displays.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 
+from fal_async.cli.completion import complete
 from fal_async.cli.messages import PROGRAM, say
 from fal_async.cli.parsers import USAGE, Parser, suggestion
 from fal_async.cli.screen import bold
@@ -42,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: raised with status 0 after `VERB --help`, 2 for wrong arguments of a verb.
     """
+    if "_ARGCOMPLETE" in os.environ:
+        complete()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
         print(overview())

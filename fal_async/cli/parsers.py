@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import NoReturn
 
 from fal_async.cli.messages import say
+from fal_async.cli.screen import has_colours
 
 USAGE = 2
 """The exit status for wrong arguments (`exits.py`, which loads more than `--help` needs)."""
@@ -26,7 +28,7 @@ class Parser(argparse.ArgumentParser):
             prog=prog,
             description=verb.__doc__,
             epilog=_examples(verb.EXAMPLES),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_formatter,
             allow_abbrev=False,
         )
         verb.configure(self)
@@ -55,6 +57,19 @@ class Parser(argparse.ArgumentParser):
             name = word.partition("=")[0]
             if word.startswith("--") and name not in self._option_string_actions:
                 self.error(f"unknown option {name}{suggestion(name, self._option_string_actions)}")
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Return a formatter with colours, if standard output can show them and rich-argparse is installed."""
+    if not has_colours(sys.stdout) or importlib.util.find_spec("rich_argparse") is None:
+        return argparse.RawDescriptionHelpFormatter(prog)
+    from rich_argparse import RawDescriptionRichHelpFormatter
+
+    class Formatter(RawDescriptionRichHelpFormatter):
+        text_markup = False  # texts contain names such as image_size[width]
+        help_markup = False
+
+    return Formatter(prog)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

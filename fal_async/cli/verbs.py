@@ -61,6 +61,9 @@ TOPICS: Mapping[str, Mapping[str, Verb]] = {
             "emulator", "run a complete local fal to develop and test against, without a key or costs"
         ),
         "proxy": Verb("proxy", "run a proxy for fal's browser clients that keeps your key on the server"),
+        "completion": Verb(
+            "completion", "print a script that completes verbs and options in bash, zsh or fish"
+        ),
     },
 }
 """The verbs, in the order of the overview."""

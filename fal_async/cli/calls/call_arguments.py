@@ -19,7 +19,8 @@ Or one ITEM is the whole input as a JSON object: '{"prompt": "a cat"}'.
 
 def add_input(parser: argparse.ArgumentParser) -> None:
     """Add the endpoint and its input."""
-    add = parser.add_argument_group("input", _ITEMS).add_argument
+    parser.description = "\n".join(filter(None, [parser.description, _ITEMS]))
+    add = parser.add_argument
     add("endpoint", metavar="ENDPOINT", help="endpoint id, such as fal-ai/flux/dev")
     add("items", metavar="ITEM", nargs="*", default=[], help="a member of the input")
     add(
