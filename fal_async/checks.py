@@ -60,6 +60,14 @@ def check_flag(name: str, value: object, *, or_none: bool = False) -> None:
         _refuse(name, value, "True, False" if or_none else "True or False", or_none)
 
 
+def check_word(name: str, value: object, *, words: Sequence[str], or_none: bool = False) -> None:
+    """Require one of these words."""
+    if not (isinstance(value, str) and value in words) and not (value is None and or_none):
+        listed = [repr(word) for word in words]
+        separator = ", " if or_none else " or "
+        _refuse(name, value, f"{', '.join(listed[:-1])}{separator}{listed[-1]}", or_none)
+
+
 def _refuse(name: str, value: object, expected: str, or_none: bool) -> NoReturn:
     shown = one_line(
         repr(value), 80

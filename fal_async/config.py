@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import attrs
 
-from fal_async.checks import check_flag, check_int, check_kind, check_plain_function, check_seconds, checked
+from fal_async.checks import (
+    check_flag,
+    check_int,
+    check_kind,
+    check_plain_function,
+    check_seconds,
+    check_word,
+    checked,
+)
 from fal_async.errors import ConfigurationError
 
 
@@ -282,6 +290,15 @@ def _check_hosts(_: Any, __: Any, value: object) -> None:
         )
 
 
+Check = Literal["off", "required", "schema"]
+"""What `check=` compares of an input with the endpoint's schema before anything is sent.
+
+"off": nothing. "required": whether required keys are missing, and whether there are unknown keys. "schema": also
+the types and limits of the values.
+"""
+CHECKS: tuple[Check, ...] = ("off", "required", "schema")
+
+
 # Settings are never compared or printed. Without `eq` and `repr`, attrs generates fewer methods at import.
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Settings:
@@ -297,6 +314,7 @@ class Settings:
         headers: headers for every request to the services in `hosts`.
         tags: billing tags for every request to a model.
         max_answer: maximum size of one response in bytes, after decompression; default 512 MiB.
+        check: what of an input is compared with the endpoint's schema before it is sent; default "off".
     """
 
     hosts: Hosts = attrs.field(factory=Hosts, validator=_check_hosts)
@@ -307,6 +325,7 @@ class Settings:
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     tags: Mapping[str, str] = attrs.field(factory=dict)
     max_answer: int = attrs.field(default=512 * 1024 * 1024, validator=checked(check_int, least=1))
+    check: Check = attrs.field(default="off", validator=checked(check_word, words=CHECKS))
 
 
 def _check_tls(_: Any, __: Any, value: object) -> None:

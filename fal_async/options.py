@@ -12,8 +12,8 @@ from typing import Any, Literal, TypedDict, TypeVar
 
 import attrs
 
-from fal_async.checks import check_flag, check_int, check_kind, checked, is_seconds
-from fal_async.config import RetryPolicy
+from fal_async.checks import check_flag, check_int, check_kind, check_word, checked, is_seconds
+from fal_async.config import CHECKS, Check, RetryPolicy
 from fal_async.errors import ConfigurationError, Secret
 from fal_async.storage_settings import StorageSettings
 
@@ -104,11 +104,6 @@ def _check_header_text(_: Any, attribute: attrs.Attribute[Any], value: object) -
         )
 
 
-def _check_priority(_: Any, __: Any, value: object) -> None:
-    if value is not None and not (isinstance(value, str) and value in ("normal", "low")):
-        raise ConfigurationError(f"priority={value!r}: expected 'normal', 'low', or None")
-
-
 def _check_start_timeout(_: Any, __: Any, value: object) -> None:
     if value is not None and not (is_seconds(value) and value > 0.1):  # type: ignore[operator]
         raise ConfigurationError(f"start_timeout={value!r}: expected seconds > 0.1, or None")
@@ -129,6 +124,7 @@ class RunOptions(TypedDict, total=False):
     disable_fallback: bool | None
     inline_below: int | None
     retry: RetryPolicy | None
+    check: Check | None
 
 
 class QueueOptions(RunOptions, total=False):
@@ -163,6 +159,7 @@ class CallOptions:
         max_queue_length: the longest queue to join, as an int >= 0, else `RateLimitError`; queue only.
         inline_below: files of fewer bytes are put into the input as `data:` URIs; default: all are uploaded.
         retry: a `RetryPolicy` for this call, in place of the session's.
+        check: what is compared with the endpoint's schema before sending: "required" (keys), "schema" or "off".
 
     Raises:
         ConfigurationError: a value is invalid.
@@ -174,7 +171,9 @@ class CallOptions:
         validator=_check_header_text,
     )
     priority: Priority | None = attrs.field(
-        default=None, metadata=_does('"normal" or "low"; queue only.'), validator=_check_priority
+        default=None,
+        metadata=_does('"normal" or "low"; queue only.'),
+        validator=checked(check_word, words=("normal", "low"), or_none=True),
     )
     start_timeout: float | None = attrs.field(
         default=None,
@@ -227,6 +226,13 @@ class CallOptions:
         default=None,
         metadata=_does("a `RetryPolicy` for this call, in place of the session's."),
         validator=checked(check_kind, kind=RetryPolicy, or_none=True),
+    )
+    check: Check | None = attrs.field(
+        default=None,
+        metadata=_does(
+            'what is compared with the endpoint\'s schema before sending: "required" (keys), "schema" or "off".'
+        ),
+        validator=checked(check_word, words=CHECKS, or_none=True),
     )
 
     @classmethod

@@ -192,6 +192,7 @@ def test_given_options_make_a_value_with_every_option() -> None:
         "disable_fallback": True,
         "max_queue_length": 0,
         "inline_below": 0,
+        "check": "required",
     }
     assert CallOptions.of("subscribe", everything, QueueOptions) == CallOptions(**everything)
     assert {*everything, "retry"} == {field.name for field in attrs.fields(CallOptions)}

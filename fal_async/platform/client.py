@@ -12,6 +12,7 @@ from decimal import Decimal
 from fal_async.config import Settings
 from fal_async.errors import short_tracebacks
 from fal_async.platform.listing import Listing
+from fal_async.platform.schemas import Schemas
 from fal_async.platform.sending import Sender
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpResponse
@@ -21,6 +22,7 @@ from fal_async.protocol.platform.model_catalog import Model, PlatformMeta
 from fal_async.protocol.platform.price_cache import PriceCache
 from fal_async.protocol.platform.prices import Estimate, Price
 from fal_async.protocol.platform.queries import Names
+from fal_async.protocol.schemas.endpoint_schema import EndpointSchema
 from fal_async.transport import Transport
 
 
@@ -33,10 +35,12 @@ class Platform:
     minutes (protocol 11.7).
     """
 
-    def __init__(self, transport: Transport, settings: Settings, known_prices: PriceCache) -> None:
+    def __init__(
+        self, transport: Transport, settings: Settings, known_prices: PriceCache, schemas: Schemas
+    ) -> None:
         """`known_prices` are those of the session, which computes the costs of results with them."""
         self._sender = Sender(transport, settings)
-        self._known_prices = known_prices
+        self._known_prices, self._schemas = known_prices, schemas
 
     def models(
         self,
@@ -95,6 +99,28 @@ class Platform:
         )
         page = await self._sender.send(request, model_catalog.parse_models, public=True)
         return model_catalog.only_model(page, wanted)
+
+    async def schema(self, endpoint_id: str) -> EndpointSchema:
+        """Return the JSON schemas of an endpoint's input and output (protocol 11.6). No key is needed or sent.
+
+        The session keeps each schema for 10 minutes, and all of its views share it. Concurrent calls for the same
+        endpoint make one HTTP request. Cancelling is safe.
+
+        Args:
+            endpoint_id: such as `"fal-ai/flux/dev"`.
+
+        Returns:
+            The schemas, with references resolved, and what fal says about the endpoint.
+
+        Raises:
+            ConfigurationError: an invalid endpoint id, or a session with `proxy_url`. Nothing was sent.
+            NotFoundError: fal has no schema of this endpoint; the message says what to do.
+            ApiError: another error response of fal.
+            ResponseDecodeError: the response is not an OpenAPI document.
+            TransportError: fal was not reached.
+            SessionStateError: the session is closed.
+        """
+        return await self._schemas.get(EndpointId.parse(endpoint_id))
 
     def pricing(self, endpoint_ids: Names) -> Listing[Price]:
         """List what endpoints cost per billing unit, for this account (protocol 11.8).

@@ -26,6 +26,7 @@ from fal_async.errors import (
     naming,
 )
 from fal_async.models import Files, QueueStatus, Result
+from fal_async.options import CallOptions
 from fal_async.protocol.amounts import billable_units
 from fal_async.protocol.api_errors import check_from_fal, error_of
 from fal_async.protocol.endpoint import Endpoint, EndpointId
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 logger: logging.Logger = logging.getLogger("fal_async")
 
 UpdateCallback = Callable[[QueueStatus], Awaitable[None] | None]
+CheckInput = Callable[[EndpointId, Any, CallOptions], Awaitable[None]]
 EnqueueCallback = Callable[[str], Awaitable[None] | None]
 
 
@@ -75,6 +77,7 @@ class QueueOperations:
         waits: the open waits of all views of a session.
         files: uploads the files of inputs, and downloads those of results.
         prices: the prices that the session has fetched, for the costs of results.
+        check_input: compares an input with the endpoint's schema, if the call or the session asks for that.
         kept: a function that returns the ledger's requests; None without a ledger.
         no_retry: the session's retry policy with a single attempt.
     """
@@ -86,6 +89,7 @@ class QueueOperations:
     waits: OpenWaits
     files: Files
     prices: PriceCache
+    check_input: CheckInput
     kept: Callable[[], KeptRequests] | None = None
     no_retry: RetryPolicy = attrs.field(init=False)
 
@@ -105,7 +109,8 @@ class QueueOperations:
         return RequestState(ref=ref, urls=urls_of(self.settings.hosts, endpoint, submission), existed=True)
 
     async def submit(self, new: NewRequest, progress: Progress) -> RequestState:
-        """Upload the input's files, then submit (protocol 4.1). `progress` records what may have been sent."""
+        """Check the input, upload its files, then submit (4.1). `progress` records what may have been sent."""
+        await self.check_input(new.endpoint, new.input, new.options)
         inline_below = new.options.inline_below
         value = await self.files.with_urls(new.input, inline_below=inline_below, sha256s=new.sha256s)
         request = submit_request(

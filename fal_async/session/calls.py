@@ -123,6 +123,7 @@ class Calls:
         idle_timeout = check_idle_timeout(idle_timeout)
 
         async def begin() -> Beginning:
+            await self._view.check_input(endpoint, input, call_options)
             value = await self._view.files.with_urls(input, inline_below=call_options.inline_below)
             return Beginning(
                 transport=self._view.transport,

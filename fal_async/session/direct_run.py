@@ -31,6 +31,7 @@ class DirectRun:
     async def result(self) -> Result[Any]:
         """Send the request and return its result."""
         view = self.view
+        await view.check_input(self.endpoint, self.input, self.options)
         value = await view.files.with_urls(self.input, inline_below=self.options.inline_below)
         request = run_request(view.settings, self.endpoint, value, self.options, self.method)
         response = await view.transport.send(request, retry=self.options.retry, progress=self.progress)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Never
 
-from fal_async.config import Credentials, Hosts, PoolOptions, RetryPolicy, Settings, Timeouts
+from fal_async.config import Check, Credentials, Hosts, PoolOptions, RetryPolicy, Settings, Timeouts
 from fal_async.environment import from_env
 from fal_async.errors import short_tracebacks, shortened
 from fal_async.options import clean_headers, clean_tags, refuse_unknown
@@ -99,6 +99,10 @@ class Session(Calls, BatchCalls, Resources):
             (`"postgresql://user@host/database"`; needs the extra `postgres`), or a `Ledger`. A path or URL is
             opened by the first call with a `key`, and closed with the session. A `Ledger` object must be closed by
             the code that opened it. None (default): calls can't have a `key`.
+        check: what of each input is compared with the schema that fal publishes for the endpoint, before anything
+            is sent or uploaded: "required" finds missing keys and unknown ones, such as misspelt names, which a
+            model ignores; "schema" also compares the values, and needs the extra `schema`. If the schema can't be
+            fetched within 5 seconds, the input is not checked. None (default): "off".
 
     Raises:
         ConfigurationError: an option is invalid. Nothing was opened.
@@ -128,6 +132,8 @@ class Session(Calls, BatchCalls, Resources):
         transport: Transport | None = None,
         # Where calls with a key are recorded.
         ledger: str | os.PathLike[str] | Ledger | None = None,
+        # What is compared before anything is sent.
+        check: Check | None = None,
         **unknown: Never,
     ) -> None:
         refuse_unknown("Session", unknown, Session.__init__.__annotations__, _ELSEWHERE)
@@ -142,6 +148,7 @@ class Session(Calls, BatchCalls, Resources):
                 timeouts=Timeouts.of(timeout),
                 headers=clean_headers(headers),
                 tags=clean_tags(tags),
+                check="off" if check is None else check,
                 **({} if max_answer is None else {"max_answer": max_answer}),
             )
             pool = PoolOptions(
@@ -196,6 +203,7 @@ class Session(Calls, BatchCalls, Resources):
         tags: Mapping[str, str] | None = None,
         ledger: str | os.PathLike[str] | Ledger | None = None,
         tenant: str | None = None,
+        check: Check | None = None,
     ) -> Session:
         """Create a light view of this session: other defaults, the same connection pool.
 
@@ -218,6 +226,8 @@ class Session(Calls, BatchCalls, Resources):
                 session.
             tenant: the name of the tenant that owns the keys in the ledger. The same `key` of two tenants means two
                 requests. None (default): unchanged.
+            check: what of each input is compared with the endpoint's schema: "off", "required" or "schema". None
+                (default): unchanged.
 
         Returns:
             A session that shares the connections of this one.
@@ -237,6 +247,7 @@ class Session(Calls, BatchCalls, Resources):
                 tags=tags,
                 ledger=ledger,
                 tenant=tenant,
+                check=check,
             )
         return view
 

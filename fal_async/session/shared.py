@@ -10,6 +10,7 @@ import asyncio
 import os
 import warnings
 import weakref
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fal_async.cancellation import OpenWaits
@@ -23,6 +24,7 @@ from fal_async.transport import Transport
 if TYPE_CHECKING:
     from fal_async.auth.credentials import KeySource
     from fal_async.keyed.session_ledger import SessionLedger
+    from fal_async.platform.schema_store import SchemaStore
     from fal_async.queue.limits import Limits
     from fal_async.transport.pool import Pool
 
@@ -93,6 +95,13 @@ class Shared:
             streams = self.pool.max_streams if self._own is None else _STREAMS_WITHOUT_POOL
             self._limits = Limits(polls=PollLimiter(), streams=StreamLimiter(streams))
         return self._limits
+
+    @cached_property
+    def schemas(self) -> SchemaStore:
+        """The schemas that were fetched. They are public, so views with any credentials share them."""
+        from fal_async.platform.schema_store import SchemaStore
+
+        return SchemaStore()
 
     def transport_for(self, settings: Settings, keys: KeySource) -> Transport:
         """Return the transport of a view with these settings and this key source."""

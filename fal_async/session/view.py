@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from fal_async.auth.chain import key_source
 from fal_async.auth.credentials import KeySource, NoKey
-from fal_async.config import Credentials, RetryPolicy, Settings, Timeouts
+from fal_async.config import Check, Credentials, RetryPolicy, Settings, Timeouts
 from fal_async.errors import ConfigurationError
-from fal_async.options import clean_headers, clean_tags
+from fal_async.options import CallOptions, clean_headers, clean_tags
+from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.options import merged_headers
 from fal_async.session.ledger_choice import NO_LEDGER, LedgerChoice
 from fal_async.session.shared import Shared
@@ -22,6 +23,8 @@ from fal_async.transport import Transport
 if TYPE_CHECKING:
     from fal_async.keyed.ledger_requests import LedgerRequests
     from fal_async.platform import Platform
+    from fal_async.platform.input_checks import InputChecks
+    from fal_async.platform.schemas import Schemas
     from fal_async.protocol.platform.price_cache import PriceCache
     from fal_async.protocol.polling import RunTimesByEndpoint
     from fal_async.protocol.storage.uploads import CdnToken
@@ -109,6 +112,7 @@ class View:
         tags: Mapping[str, str] | None,
         ledger: object,
         tenant: str | None,
+        check: Check | None,
     ) -> View:
         """Create another view. With other credentials it gets its own `Learned`."""
         given = self.settings
@@ -119,6 +123,7 @@ class View:
             timeouts=given.timeouts if timeout is None else Timeouts.of(timeout),
             headers=merged_headers(given.headers, clean_headers(headers)),
             tags=clean_tags({**given.tags, **clean_tags(tags)}),
+            check=given.check if check is None else check,
         )
         choice = self.ledger.with_options(ledger, tenant, other_credentials=credentials is not None)
         if credentials is None:
@@ -146,8 +151,27 @@ class View:
             waits=self.shared.waits,
             files=self.files,
             prices=self.learned.prices,
+            check_input=self.check_input,
             kept=None if self.ledger.given is None else self._kept_requests,
         )
+
+    @cached_property
+    def schemas(self) -> Schemas:
+        from fal_async.platform.schemas import Schemas
+
+        return Schemas(self.transport, self.settings, self.shared.schemas)
+
+    @cached_property
+    def _input_checks(self) -> InputChecks:
+        from fal_async.platform.input_checks import InputChecks
+
+        return InputChecks(self.schemas)
+
+    async def check_input(self, endpoint: EndpointId, input: Any, options: CallOptions) -> None:
+        """Raise ConfigurationError if the input does not fit the schema, as far as the call or the view asks."""
+        check = options.check or self.settings.check
+        if check != "off":
+            await self._input_checks.check(endpoint, input, check)
 
     def keyed(self, key: str | None) -> KeyedScope:
         """Return the scope of a call with this key. Raises ConfigurationError without a key or a ledger."""
@@ -198,7 +222,7 @@ class View:
     def platform(self) -> Platform:
         from fal_async.platform.client import Platform
 
-        return Platform(self.transport, self.settings, self.learned.prices)
+        return Platform(self.transport, self.settings, self.learned.prices, self.schemas)
 
     @cached_property
     def webhooks(self) -> Webhooks:

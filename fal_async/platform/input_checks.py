@@ -1,0 +1,31 @@
+"""Checks of inputs before anything is sent or uploaded: `check="required"` and `check="schema"`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fal_async.config import Check
+from fal_async.errors import ConfigurationError
+from fal_async.platform.schemas import Schemas
+from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.schemas.input_keys import key_problems, top_level_keys
+
+
+class InputChecks:
+    """Compares inputs with the schemas of their endpoints."""
+
+    def __init__(self, schemas: Schemas) -> None:
+        self._schemas = schemas
+
+    async def check(self, endpoint: EndpointId, input: Any, check: Check) -> None:
+        """Raise ConfigurationError if the input does not fit; do nothing if the schema can't be had."""
+        if check == "off":
+            return
+        schema = await self._schemas.get_if_possible(endpoint)
+        if schema is None or schema.input is None:
+            return
+        problems = key_problems(schema.input, top_level_keys(input))
+        if problems:
+            raise ConfigurationError(
+                f'{problems}. Nothing was sent; check="off" sends it', endpoint_id=endpoint.full
+            )
