@@ -45,7 +45,7 @@ def _base(file: str | None, whole: Sequence[str]) -> dict[str, Any] | None:
         raise ConfigurationError("the whole input is given twice: expected one JSON object, or --input")
     if whole:
         return _object(whole[0], "the JSON object")
-    return None if file is None else _object(read_text(file, "--input"), f"--input {file}")
+    return None if file is None else _object(read_text(file, "--input"), "--input")
 
 
 def _object(text: str, where: str) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def _value(item: Item) -> Any:
     if item.separator == "@":
         return _file(item)
     text = read_text(item.value, f"{item.name}{item.separator}")
-    return text if item.separator == "=@" else parse_json(text, f"{item.name}:=@{item.value}")
+    return text if item.separator == "=@" else parse_json(text, f"{item.name}:=@")
 
 
 def _file(item: Item) -> Path:
