@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from fal_async.protocol.schemas.endpoint_schema import EndpointSchema
     from fal_async.protocol.schemas.schema_fields import SchemaField
     from fal_async.protocol.sse import ServerSentEvent
-    from fal_async.protocol.storage.input_files import File
+    from fal_async.protocol.storage.input_files import File, FileInput
     from fal_async.protocol.storage.multipart import UploadState
     from fal_async.protocol.webhook_events import WebhookEvent
     from fal_async.queue.handle import RequestHandle
@@ -154,7 +154,7 @@ _HOMES = {
     "session": ("Session",),
     "streaming": ("EventStream",),
     "http_over_websocket": ("HttpOverWebSocket",),
-    "protocol.storage.input_files": ("File",),
+    "protocol.storage.input_files": ("File", "FileInput"),
     "protocol.storage.multipart": ("UploadState",),
     "session.shortcuts": ("run", "stream", "submit", "subscribe", "upload"),
     "protocol.webhook_events": ("WebhookEvent",),
@@ -187,6 +187,7 @@ __all__ = [
     "EventStream",
     "FalError",
     "File",
+    "FileInput",
     "Hosts",
     "HttpOverWebSocket",
     "InProgress",

@@ -8,6 +8,9 @@ from typing import Any, Final
 
 import attrs
 
+JSON_NAME = "fal_name"
+"""Key in the `metadata` of a field of an attrs class or a dataclass, for its name in JSON, such as "class"."""
+
 
 class Null(enum.Enum):
     """The type of `NULL`, for annotations such as `seed: int | Null | None = None`."""
@@ -101,7 +104,13 @@ def is_named(value: Any, package: str, *names: str) -> bool:
 
 
 def _values_of(value: Any, fields: Any, computed: bool) -> dict[str, Any]:
-    return {field.name: getattr(value, field.name) for field in fields if computed or field.init}
+    return {json_name(field): getattr(value, field.name) for field in fields if computed or field.init}
+
+
+def json_name(field: Any) -> str:
+    """Return the name in JSON of a field of an attrs class or a dataclass."""
+    name: str = field.metadata.get(JSON_NAME, field.name)
+    return name
 
 
 def _of_struct(value: Any) -> dict[str, Any]:

@@ -27,6 +27,7 @@ _RANKS: Mapping[str, int] = {
     "closeable": 5,
     "sheltered": 5,
     "single_flight": 5,
+    "typegen": 5,
     "auth": 6,
     "transport": 7,
     "cancellation": 8,

@@ -7,11 +7,11 @@ other forms are built here, because cattrs would call `str`, `list` or `dict` on
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 from typing import Any, get_args, get_origin
 
+from fal_async.protocol.outputs.choosing import chooser
 from fal_async.protocol.outputs.constraints import check_constraints
 from fal_async.protocol.outputs.forms import (
     ARRAYS,
@@ -20,7 +20,9 @@ from fal_async.protocol.outputs.forms import (
     fields_of,
     form_of,
     is_named_tuple,
+    is_typed_dict,
     json_kinds,
+    json_names,
     kind_of,
     name_of,
     required_keys,
@@ -119,15 +121,16 @@ def _each(make: Build, items: Iterable[tuple[str | int, Any]], into: Any) -> lis
 def _record(into: Any) -> Build:
     from cattrs.gen import make_dict_structure_fn, override
 
-    if typing.is_typeddict(get_origin(into) or into):
+    if is_typed_dict(into):
         return _typed_dict(into)
 
     def hook(inner: Any) -> Callable[[Any, Any], Any]:
         built = _inner(inner)
         return lambda value, _: built(value)
 
+    names = json_names(into)
     hooks: dict[str, Any] = {
-        name: override(struct_hook=hook(inner)) for name, inner in fields_of(into).items()
+        name: override(struct_hook=hook(inner), rename=names[name]) for name, inner in fields_of(into).items()
     }
     make = make_dict_structure_fn(into, _converter(), **hooks)
 
@@ -174,8 +177,10 @@ def _converter() -> Any:
 
 
 def _union(into: Any) -> Build:
-    members, records = get_args(into), [member for member in get_args(into) if form_of(member) == "record"]
-    choose = _chooser(records)
+    members = get_args(into)
+    # TypedDicts are tried in order, because each keeps all keys of the object, whichever of them is chosen.
+    records = [member for member in members if form_of(member) == "record" and not is_typed_dict(member)]
+    choose = chooser(records)
 
     def made(value: Any) -> Any:
         # A value of exactly one of the types is kept: 5.0 stays a float in `int | float`.
@@ -188,18 +193,6 @@ def _union(into: Any) -> Build:
         return _first_that_fits(value, fitting, into)
 
     return made
-
-
-def _chooser(records: list[Any]) -> Callable[[Any], Any] | None:
-    """Return a function that chooses the record for an object by its fields; None for less than two records."""
-    from cattrs.disambiguators import create_default_dis_func
-
-    try:
-        return create_default_dis_func(_converter(), *records) if len(records) > 1 else None
-    except Exception as error:
-        raise TypeError(
-            "its classes can't be told apart: give each a required field that the others lack"
-        ) from error
 
 
 def _chosen(choose: Callable[[Any], Any], value: Any, into: Any) -> Any:

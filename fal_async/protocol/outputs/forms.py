@@ -19,6 +19,7 @@ from uuid import UUID
 import attrs
 
 from fal_async.errors import one_line
+from fal_async.records import json_name
 
 Form = Literal[
     "any", "null", "plain", "text", "choice", "array", "tuple", "object", "record", "union", "wrapper", "none"
@@ -113,7 +114,7 @@ def _form_of_class(origin: type, into: Any) -> Form:
         return "null"
     if issubclass(origin, enum.Enum):
         return "choice"
-    if attrs.has(origin) or dataclasses.is_dataclass(origin) or typing.is_typeddict(origin):
+    if attrs.has(origin) or dataclasses.is_dataclass(origin) or is_typed_dict(origin):
         return "record"
     if is_named_tuple(origin) or (origin is tuple and is_fixed(into)):
         return "tuple"
@@ -124,6 +125,10 @@ def _form_of_class(origin: type, into: Any) -> Form:
     if origin in TEXTS:
         return "text"
     return "plain" if issubclass(origin, str | int | float) else "none"
+
+
+def is_typed_dict(into: Any) -> bool:
+    return typing.is_typeddict(get_origin(into) or into)
 
 
 def is_named_tuple(into: Any) -> bool:
@@ -185,17 +190,26 @@ def fields_of(into: Any) -> dict[str, Any]:
     """Return the fields of a record that `__init__` accepts, with their types; Any for a field with a converter."""
     origin = get_origin(into) or into
     hints, known = typing.get_type_hints(origin, include_extras=True), _type_arguments(into)
-    if typing.is_typeddict(origin):
+    if is_typed_dict(origin):
         return {name: _filled(hint, known) for name, hint in hints.items()}
     made: dict[str, Any] = {}
-    fields: Iterable[Any] = attrs.fields(origin) if attrs.has(origin) else dataclasses.fields(origin)
-    fields = [field for field in fields if field.init]
+    fields = _init_fields(origin)
     for field in fields:
         hint = _filled(hints.get(field.name, Any), known)
         converted = getattr(field, "converter", None) is not None and form_of(hint) == "none"
         made[field.name] = Any if converted else hint
     _check_init(origin, {getattr(field, "alias", field.name) for field in fields})
     return made
+
+
+def json_names(into: Any) -> dict[str, str]:
+    """Return the name in JSON of each field of an attrs class or a dataclass."""
+    return {field.name: json_name(field) for field in _init_fields(get_origin(into) or into)}
+
+
+def _init_fields(origin: Any) -> list[Any]:
+    fields: Iterable[Any] = attrs.fields(origin) if attrs.has(origin) else dataclasses.fields(origin)
+    return [field for field in fields if field.init]
 
 
 def required_keys(into: Any) -> set[str]:

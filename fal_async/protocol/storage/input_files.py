@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias
 
 import attrs
 
@@ -45,6 +45,58 @@ class File:
     file_name: str | None = attrs.field(
         default=None, kw_only=True, validator=checked(check_str, such_as="cat.png", or_none=True)
     )
+
+
+if TYPE_CHECKING:
+
+    class PathLike(Protocol):
+        """A path, such as `pathlib.Path`."""
+
+        def __fspath__(self) -> str:
+            """Return the path as a str."""
+            ...
+
+    class FileObject(Protocol):
+        """An open binary file, synchronous or asynchronous."""
+
+        def read(self, size: int = ..., /) -> bytes | Awaitable[bytes]:
+            """Return at most `size` bytes; b"" at the end of the file."""
+            ...
+
+    class PillowImage(Protocol):
+        """An image of Pillow."""
+
+        @property
+        def size(self) -> tuple[int, int]:
+            """Width and height in pixels."""
+            ...
+
+        def tobytes(self, encoder_name: str = ..., *args: Any) -> bytes:
+            """Return the pixels."""
+            ...
+
+    FileInput: TypeAlias = str | File | PathLike | FileObject | PillowImage
+    """A file in an input: a URL (or a data URI) as str, or what is uploaded before the request is sent."""
+else:
+
+    class _FileInput:
+        """Tells pydantic how to check a `FileInput`, and how to describe it in a JSON schema: as a URL."""
+
+        def __get_pydantic_core_schema__(self, *_: Any) -> Any:
+            from pydantic_core import core_schema
+
+            return core_schema.no_info_plain_validator_function(self._checked)
+
+        def __get_pydantic_json_schema__(self, *_: Any) -> dict[str, Any]:
+            return {"type": "string", "format": "uri"}
+
+        def _checked(self, value: Any) -> Any:
+            if not isinstance(value, str) and not is_file(value):
+                raise ValueError("expected a URL as str, or a file such as Path, File or an open file")
+            return value
+
+    # While a program runs, this is Any, so that attrs, cattrs and msgspec accept every kind of file.
+    FileInput = Annotated[Any, _FileInput()]
 
 
 def is_image(value: Any) -> bool:
