@@ -74,6 +74,12 @@ def _add_accounts(parser: argparse.ArgumentParser, default: str) -> None:
         type=_runners,
         help="requests that each account runs at a time, over all models (default: no limit)",
     )
+    parser.add_argument(
+        "--balance",
+        type=_dollars,
+        metavar="USD",
+        help="US dollars of the emulator's own account, which is locked when they are spent (default: no limit)",
+    )
 
 
 def _add_memory(parser: argparse.ArgumentParser) -> None:
@@ -126,6 +132,7 @@ def run(options: argparse.Namespace) -> int:
         speed=options.speed,
         runners=options.runners,
         concurrency=options.concurrency,
+        balance=options.balance,
         accounts=options.account,
         folder=options.folder,
         retention=options.retention,
@@ -163,6 +170,13 @@ def _positive(text: str) -> float:
     if value <= 0:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a number > 0")
     return value
+
+
+def _dollars(text: str) -> str:
+    """Return the text, since it is exact; a float is not."""
+    if _number(text) < 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected US dollars >= 0")
+    return text
 
 
 def _seconds(text: str) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from fal_async.emulator.accounts.account import Account
+from fal_async.emulator.accounts.prices import amount_of
 from fal_async.emulator.core import Call, Core
 from fal_async.emulator.downtime import Downtime
 from fal_async.emulator.faults.fault import Fault
@@ -50,6 +51,8 @@ class Admin:
             ],
             ("POST", "accounts"): _add_account,
             ("POST", "key"): _rotate_key,
+            ("POST", "balance"): _set_balance,
+            ("POST", "price"): _set_price,
             ("POST", "lock"): lambda core, wanted: core.keyring.named(wanted.get("account")).lock(),
             ("POST", "unlock"): lambda core, wanted: core.keyring.named(wanted.get("account")).unlock(),
             ("GET", "webhooks"): _webhook_attempts,
@@ -93,7 +96,8 @@ def _add_faults(core: Core, wanted: Any) -> list[dict[str, Any]]:
 
 def _account(account: Account) -> dict[str, Any]:
     return {
-        name: getattr(account, name) for name in ("nickname", "key", "admin_key", "concurrency", "running")
+        name: getattr(account, name)
+        for name in ("nickname", "key", "admin_key", "concurrency", "running", "balance")
     }
 
 
@@ -105,6 +109,18 @@ def _add_account(core: Core, wanted: Any) -> dict[str, Any]:
 def _rotate_key(core: Core, wanted: Any) -> None:
     """Read `{"key", "account"?}`."""
     core.keyring.named(wanted.get("account")).key = str(wanted["key"])
+
+
+def _set_balance(core: Core, wanted: Any) -> None:
+    """Read `{"balance", "account"?}`; null: no limit."""
+    balance = wanted["balance"]
+    account = core.keyring.named(wanted.get("account"))
+    account.balance = None if balance is None else amount_of(balance, "balance")
+
+
+def _set_price(core: Core, wanted: Any) -> None:
+    """Read `{"endpoint_id", "price", "unit"?}`; null: no price."""
+    core.reprice(wanted["endpoint_id"], wanted["price"], wanted.get("unit"))
 
 
 def _summary(core: Core, _: Any) -> dict[str, Any]:

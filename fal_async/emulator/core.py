@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 import attrs
 from aiohttp import web
@@ -12,7 +13,7 @@ from fal_async.emulator.accounts.credential import Credential
 from fal_async.emulator.accounts.history import RequestHistory
 from fal_async.emulator.accounts.kept_answers import KeptAnswers
 from fal_async.emulator.accounts.keys import Keyring
-from fal_async.emulator.accounts.prices import PriceList
+from fal_async.emulator.accounts.prices import UNIT, PriceList, price_of
 from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.apps.mounts import Mounts
@@ -52,6 +53,14 @@ class Core:
     webhooks: Webhooks
     keep_alive: float
     """Seconds between the keep-alive comments of a stream."""
+
+    def reprice(self, endpoint_id: str, price: Decimal | float | str | None, unit: str | None) -> None:
+        """Set a price, and its unit unless that is None. KeyError for an unknown id, ValueError for a bad value."""
+        if endpoint_id not in {served.endpoint_id for served in self.endpoints}:
+            raise KeyError(f"endpoint {endpoint_id}")
+        before = self.prices.find(endpoint_id)
+        name = unit if unit is not None else UNIT if before is None else before.unit
+        self.prices.set(endpoint_id, None if price is None else price_of(price, name))
 
 
 @attrs.define(eq=False, kw_only=True)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from fal_async.emulator.accounts.prices import price_of
+from fal_async.emulator.accounts.prices import UNIT, price_of
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.core import Core
 from fal_async.emulator.jobs.endpoints import Endpoint, EndpointFunction, check_app_id, check_function
@@ -38,7 +38,7 @@ class Registration:
         log_labels: bool = False,
         billable_units: float = 1,
         price: Decimal | float | str | None = None,
-        unit: str = "unit",
+        unit: str = UNIT,
         metadata: Mapping[str, Any] | None = None,
         input_schema: Mapping[str, Any] | None = None,
         output_schema: Mapping[str, Any] | None = None,
@@ -121,7 +121,7 @@ class Registration:
         ignores_cancel: bool = False,
         billable_units: float = 1,
         price: Decimal | float | str | None = None,
-        unit: str = "unit",
+        unit: str = UNIT,
     ) -> None:
         """Serve a whole application under `owner/app`, with every path below it, behind the queue.
 
@@ -182,8 +182,4 @@ class Registration:
             KeyError: If no endpoint or application is registered under the id.
             ValueError: If `price` is not a number >= 0, or `unit` is empty.
         """
-        if endpoint_id not in {served.endpoint_id for served in self._core.endpoints}:
-            raise KeyError(f"endpoint {endpoint_id}: register it first")
-        before = self._core.prices.find(endpoint_id)
-        name = unit if unit is not None else "unit" if before is None else before.unit
-        self._core.prices.set(endpoint_id, None if price is None else price_of(price, name))
+        self._core.reprice(endpoint_id, price, unit)

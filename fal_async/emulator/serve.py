@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import TextIO
 
 from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_PORT, DEFAULT_RUNNERS, KEEP_JOBS
@@ -22,6 +23,7 @@ async def serve(
     folder: str | os.PathLike[str] | None = None,
     runners: int = DEFAULT_RUNNERS,
     concurrency: int | None = None,
+    balance: Decimal | float | str | None = None,
     accounts: Sequence[str] = (),
     retention: float | None = None,
     keep_jobs: int = KEEP_JOBS,
@@ -49,6 +51,7 @@ async def serve(
         runners: how many requests each endpoint runs at a time; default 2.
         concurrency: how many requests each account, also each of `accounts`, runs at a time over all endpoints.
             None (default): no limit.
+        balance: US dollars of the emulator's own account. None (default): no limit.
         accounts: API keys of further accounts; default none.
         retention: seconds for which a result can be fetched after completion. None (default): fal's rule.
         keep_jobs: how many jobs are kept; default 10,000.
@@ -75,6 +78,7 @@ async def serve(
         folder=folder,
         runners=runners,
         concurrency=concurrency,
+        balance=balance,
         retention=retention,
         require_key=require_key,
         record=record,

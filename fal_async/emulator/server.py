@@ -6,6 +6,7 @@ Citations such as (protocol 9.4) are sections of `fal_async/protocol/README.md`.
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
@@ -58,6 +59,8 @@ class Emulator(Controls, Registration):
         concurrency: how many requests of the emulator's own account run at a time, over all endpoints. Further
             queued requests wait, further direct calls get 429 (protocol 9.4). None (default): no limit. Accounts
             that `add_account` makes have their own limit.
+        balance: US dollars of the emulator's own account, which each billed request lowers. When it reaches 0,
+            further submits and direct calls get 403, exhausted balance (protocol 9.4). None (default): no limit.
         speed: time factor of emulated work, default 1: with 50, a model's 2 s take 40 ms. It divides `job.sleep`,
             the pause before fal retries a request and the pauses between webhook attempts, and multiplies
             `inference_time`. Times that clients measure are real: start timeout, retention, keep-alive and faults.
@@ -102,6 +105,7 @@ class Emulator(Controls, Registration):
         require_key: bool = True,
         runners: int = DEFAULT_RUNNERS,
         concurrency: int | None = None,
+        balance: Decimal | float | str | None = None,
         speed: float = 1.0,
         folder: str | os.PathLike[str] | None = None,
         retention: float | None = None,
@@ -129,7 +133,8 @@ class Emulator(Controls, Registration):
         _check_from_0(forget_after=forget_after, file_lifetime=file_lifetime)
         where = None if folder is None else Path(folder)
         files = FileStore(where, lifetime=file_lifetime, gone_status=gone_status)
-        jobs = JobStore(retention=retention, limit=keep_jobs, forget_after=forget_after)
+        prices = PriceList()
+        jobs = JobStore(prices=prices, retention=retention, limit=keep_jobs, forget_after=forget_after)
         hooks = Webhooks(jobs=jobs, policy=webhooks or WebhookPolicy(), speed=speed)
         core = Core(
             endpoints=EndpointTable[Mount](),
@@ -145,9 +150,9 @@ class Emulator(Controls, Registration):
             webhooks=hooks,
             files=files,
             uploads=UploadStore(token_lifetime=cdn_token_lifetime, min_part_size=min_part_size),
-            keyring=Keyring(key, require=require_key, concurrency=concurrency),
+            keyring=Keyring(key, require=require_key, concurrency=concurrency, balance=balance),
             history=history or RequestHistory(),
-            prices=PriceList(),
+            prices=prices,
             kept_answers=KeptAnswers(),
             realtime_tokens=RealtimeTokenStore(),
             faults=FaultScript(seed),

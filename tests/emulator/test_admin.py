@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
@@ -102,6 +103,19 @@ async def test_the_same_seed_over_the_admin_route_gives_the_same_faults(caller: 
         return [(await caller.run("me/nothing", {})).status for _ in range(20)]
 
     assert await statuses() == await statuses()
+
+
+async def test_the_admin_route_sets_prices_and_balances(caller: Caller) -> None:
+    await admin(
+        caller, "POST", "price", json={"endpoint_id": "fal-ai/any-llm", "price": "0.3", "unit": "word"}
+    )
+    await admin(caller, "POST", "balance", json={"balance": 0.5})
+    await caller.run("fal-ai/any-llm", {"prompt": "x"})
+    assert caller.emulator.accounts["emulator"].balance == Decimal("0.2")
+    [job] = caller.emulator.jobs.values()
+    assert (job.cost, job.price and job.price.unit) == (Decimal("0.3"), "word")
+    await admin(caller, "POST", "balance", json={"balance": None})
+    assert caller.emulator.accounts["emulator"].balance is None
 
 
 async def test_the_admin_route_rotates_the_key_and_locks_the_account(caller: Caller) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import attrs
 
 from fal_async.emulator.accounts.api_keys import ApiKey, KeyRack, checked_key, id_of
+from fal_async.emulator.accounts.prices import amount_of
 from fal_async.emulator.wire.answers import Answer, balance_exhausted, too_many_running
 
 _DIRECT = frozenset({"run", "stream", "realtime", "websocket"})
@@ -16,12 +19,16 @@ def _concurrency(_: object, __: object, value: int | None) -> None:
         raise ValueError(f"concurrency={value!r}: expected an int >= 1, or None for no limit")
 
 
+def _balance(value: Decimal | float | str | None) -> Decimal | None:
+    return None if value is None else amount_of(value, "balance")
+
+
 @attrs.define(eq=False, kw_only=True)
 class Account:
     """An account of the emulator, made by `Emulator.add_account`.
 
     It has its own requests, uploads, balance and history, and does not see those of other accounts. A test may
-    change `key`, `admin_key` and `concurrency` at any time; a bad value raises ValueError.
+    change `key`, `admin_key`, `concurrency` and `balance` at any time; a bad value raises ValueError.
 
     Attributes:
         nickname: name of the account in ACLs (protocol 7.4); by default the part of its key before the colon.
@@ -31,6 +38,8 @@ class Account:
         concurrency: how many of its requests run at a time, over all endpoints. Further queued requests wait,
             further direct calls get 429 (protocol 9.4). None (default): no limit.
         running: how many of its requests run now.
+        balance: US dollars that it has left, which each billed request lowers. At 0, submits and direct calls get
+            403, exhausted balance (protocol 9.4), until a test sets a higher one. None (default): no limit.
     """
 
     nickname: str
@@ -38,6 +47,7 @@ class Account:
     admin_key: str = attrs.field(repr=False, validator=lambda _, __, key: checked_key(key) and None)
     concurrency: int | None = attrs.field(default=None, validator=_concurrency)
     running: int = attrs.field(default=0, init=False)
+    balance: Decimal | None = attrs.field(default=None, converter=_balance, init=False)
     _locked: frozenset[str] | bool = attrs.field(default=False, init=False, repr=False)
     _rack: KeyRack = attrs.field(factory=KeyRack, init=False, repr=False)
 
@@ -103,6 +113,15 @@ class Account:
         """Undo `lock`."""
         self._locked = False
 
+    def charge(self, cost: Decimal) -> None:
+        """Lower the balance, to 0 at least; only the emulator calls this.
+
+        Args:
+            cost: US dollars.
+        """
+        if self.balance is not None:
+            self.balance = max(self.balance - cost, Decimal())
+
     def refusal(self, kind: str) -> Answer | None:
         """Return the answer that refuses this operation now, or None if it is allowed.
 
@@ -110,6 +129,8 @@ class Account:
             kind: the operation, such as "submit": a value of `RecordedRequest.kind`.
         """
         if kind in self._locked if isinstance(self._locked, frozenset) else self._locked:
+            return balance_exhausted()
+        if self.balance is not None and not self.balance and kind in PAID:
             return balance_exhausted()
         return too_many_running() if kind in _DIRECT and not self.has_place else None
 

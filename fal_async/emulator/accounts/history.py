@@ -28,7 +28,7 @@ class RequestHistory:
 
     Attributes:
         lag: real seconds from a submit until the history lists the request, and from its completion until the
-            history lists it as ended; default 0.
+            history lists it as ended, and usage, analytics and billing events count it; default 0.
         only_ended: whether only ended requests are listed; default False: waiting and running ones, too.
         payloads: whether the history shows inputs and outputs, which a setting of an account on fal switches off;
             default True.

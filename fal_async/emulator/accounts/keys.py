@@ -7,11 +7,13 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from fal_async.emulator.accounts.account import Account, anonymous
 from fal_async.emulator.accounts.api_keys import checked_key
 from fal_async.emulator.accounts.credential import Credential
+from fal_async.emulator.accounts.prices import amount_of
 from fal_async.emulator.wire.answers import Answer, json_answer, unauthorized
 
 
@@ -22,11 +24,14 @@ class Keyring:
     known key use the emulator's own account.
     """
 
-    def __init__(self, key: str, *, require: bool, concurrency: int | None) -> None:
+    def __init__(
+        self, key: str, *, require: bool, concurrency: int | None, balance: Decimal | float | str | None
+    ) -> None:
         self.require: bool = require
         self.accounts: dict[str, Account] = {}
         """The accounts by nickname; the emulator's own is the first."""
         self.main: Account = self.add(key, concurrency=concurrency)
+        self.main.balance = None if balance is None else amount_of(balance, "balance")
         self.anonymous: Account = anonymous()
         self._logins: dict[str, tuple[float, Account]] = {}
         self._tokens: dict[str, tuple[float, Account]] = {}

@@ -8,6 +8,8 @@ from typing import Any
 import attrs
 
 CURRENCY = "USD"
+UNIT = "unit"
+"""The unit of a price that does not name it."""
 
 
 @attrs.frozen
@@ -35,10 +37,10 @@ def price_of(value: Decimal | float | str, unit: str) -> Price:
     """Return a price. Raise ValueError unless `value` is a number >= 0 and `unit` is not empty."""
     if not unit:
         raise ValueError("unit='': expected a name, such as 'image'")
-    return Price(_amount(value, "price"), unit)
+    return Price(amount_of(value, "price"), unit)
 
 
-def _amount(value: Any, name: str) -> Decimal:
+def amount_of(value: Any, name: str) -> Decimal:
     """Return an amount as it is written: 0.1 is exactly a tenth. Raise ValueError unless it is >= 0."""
     try:
         amount = Decimal(str(value))

@@ -10,12 +10,14 @@ import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Protocol
 
 import attrs
 
 from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.accounts.credential import Credential
+from fal_async.emulator.accounts.prices import Price
 from fal_async.emulator.jobs.options import CallOptions
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.storage.lifecycle import Lifecycle
@@ -60,6 +62,7 @@ class Job:
             attempt was started.
         billable_units: what fal would bill, 0 if the job failed; None before completion, unless the endpoint called
             `bill`.
+        price: the price of a unit when the job was completed; None before that, and if the endpoint has no price.
         forgotten: whether a restart without memory deleted the job for clients, so that its id gets 404;
             `Emulator.jobs` still lists it.
         watchers: events that are set when the state or the logs change.
@@ -88,6 +91,7 @@ class Job:
     exception: BaseException | None = None
     inference_time: float | None = None
     billable_units: float | None = None
+    price: Price | None = None
     forgotten: bool = False
     watchers: set[asyncio.Event] = attrs.field(factory=set, init=False, repr=False)
 
@@ -95,6 +99,11 @@ class Job:
     def account(self) -> Account:
         """The caller's account."""
         return self.credential.account
+
+    @property
+    def cost(self) -> Decimal:
+        """What the job cost, in US dollars; 0 before completion, if it failed, and without a price."""
+        return Decimal() if self.price is None else self.price.cost(self.billable_units or 0)
 
     @property
     def failed(self) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from fal_async.emulator.accounts.prices import PriceList
 from fal_async.emulator.jobs.books import Books
 from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.jobs.served import Served
@@ -30,8 +31,11 @@ class JobStore:
     `books` still counts deleted jobs.
     """
 
-    def __init__(self, *, retention: float | None, limit: int, forget_after: float | None) -> None:
+    def __init__(
+        self, *, prices: PriceList, retention: float | None, limit: int, forget_after: float | None
+    ) -> None:
         self._retention, self._limit, self._forget_after = retention, limit, forget_after
+        self._prices = prices
         # Not a dict: finding its first entry takes as many steps as entries were deleted before it.
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._ended: deque[Job] = deque()
@@ -64,7 +68,9 @@ class JobStore:
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
     def ended(self, job: Job) -> None:
-        """Note that a job is completed, so that it may be deleted."""
+        """Charge the account of a job that is completed, and note that the job may be deleted."""
+        job.price = self._prices.find(job.served.endpoint_id)
+        job.account.charge(job.cost)
         self._ended.append(job)
 
     def find(self, request_id: str | None) -> Job | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,9 @@ from fal_async.emulator.storage.lifecycle import Lifecycle, lifecycle_of
 
 MAX_EXTRA_ATTEMPTS = 9
 """fal makes up to 10 attempts in total (protocol 4.7)."""
+_TAG_KEY, _TAG_VALUE = re.compile(r"[a-z0-9._-]{1,64}"), re.compile(r"[ -+\--~]{0,256}")
+_MOST_TAGS, _TAGS_SIZE = 10, 1024
+"""How many tags a request has, and the characters of their keys and values together (3.7)."""
 _YES = frozenset({"1", "true", "yes"})
 _NO = frozenset({"0", "false", "no"})
 
@@ -35,6 +39,7 @@ class CallOptions:
         hint: the runner hint. None (default): the caller gave none.
         webhook_url: receiver of the webhook. None (default): no webhook.
         lifecycle: lifecycle of the files that the request produces. None (default): the caller gave none.
+        tags: the tags of the request, by key, for reports (protocol 3.7); default none.
     """
 
     start_timeout: float | None = None
@@ -45,6 +50,7 @@ class CallOptions:
     hint: str | None = None
     webhook_url: str | None = None
     lifecycle: Lifecycle | None = None
+    tags: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def parse_options(headers: Mapping[str, str], query: Mapping[str, str]) -> CallOptions:
@@ -59,6 +65,7 @@ def parse_options(headers: Mapping[str, str], query: Mapping[str, str]) -> CallO
         hint=headers.get("X-Fal-Runner-Hint"),
         webhook_url=query.get("fal_webhook"),
         lifecycle=_lifecycle(headers),
+        tags=_tags(headers.get("X-Fal-Tags", "")),
     )
 
 
@@ -67,6 +74,25 @@ def _lifecycle(headers: Mapping[str, str]) -> Lifecycle | None:
         return lifecycle_of(headers) if any(name in headers for name in LIFECYCLE_HEADERS) else None
     except ValueError as error:
         raise BadOption(str(error)) from error
+
+
+def _tags(header: str) -> dict[str, str]:
+    """Return the tags; wrong ones are dropped one by one, and the last of several with a key wins (3.7)."""
+    tags: dict[str, str] = {}
+    count = size = 0
+    for pair in header.split(","):
+        key, equals, value = pair.partition("=")
+        key, value = key.strip().lower(), value.strip()
+        if (
+            not equals
+            or key.startswith("fal.")
+            or not (_TAG_KEY.fullmatch(key) and _TAG_VALUE.fullmatch(value))
+        ):
+            continue
+        count, size = count + 1, size + len(key) + len(value)
+        if count <= _MOST_TAGS and size <= _TAGS_SIZE:
+            tags[key] = value
+    return tags
 
 
 def _start_timeout(headers: Mapping[str, str]) -> float | None:

@@ -103,3 +103,20 @@ def test_any_headers_and_query_are_read_or_refused_with_bad_option(
 )
 def test_any_json_as_retry_config_gives_zero_to_nine_extra_attempts(config: object) -> None:
     assert 0 <= parsed({"X-Fal-Retry-Config": json.dumps(config)}).extra_attempts <= 9
+
+
+@pytest.mark.parametrize(
+    ("header", "tags"),
+    [
+        ("env=prod, Team = a=b ", {"env": "prod", "team": "a=b"}),
+        ("env=a,env=b", {"env": "b"}),
+        ("env,=x,fal.x=1,k y=1,k=\u00e4,ok=1", {"ok": "1"}),
+        (",".join(f"k{number}=v" for number in range(12)), {f"k{number}": "v" for number in range(10)}),
+        (f"a={'x' * 257},b={'x' * 256}", {"b": "x" * 256}),
+        (",".join(f"k={'x' * 256}" for _ in range(5)), {"k": "x" * 256}),
+        ("", {}),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_tags_are_read_and_wrong_ones_are_dropped_one_by_one(header: str, tags: dict[str, str]) -> None:
+    assert parsed({"X-Fal-Tags": header}).tags == tags

@@ -96,8 +96,12 @@ def _expanded(core: Core, row: dict[str, Any], expand: list[str]) -> dict[str, A
         endpoint = core.endpoints.find(row["endpoint_id"])
         row["openapi"] = openapi_document(endpoint) if endpoint else _failed("it has no OpenAPI document")
     if "enterprise_status" in expand:
-        row["enterprise_status"] = "ready" if row["endpoint_id"].startswith("fal-ai/") else "pending"
+        row["enterprise_status"] = enterprise_status(row["endpoint_id"])
     return row
+
+
+def enterprise_status(endpoint_id: str) -> str:
+    return "ready" if endpoint_id.startswith("fal-ai/") else "pending"
 
 
 def _failed(why: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def paged(
 
 def page_of(rows: Sequence[R], call: Call, *, largest: int = LARGEST) -> tuple[Sequence[R], dict[str, Any]]:
     """Return the rows of the page, and `next_cursor` with `has_more`."""
-    limit, number = _limit(call, largest), page_number(call)
+    limit, number = page_limit(call, largest), page_number(call)
     start = (number - 1) * limit
     more = len(rows) > start + limit
     cursor = base64.b64encode(str(number + 1).encode()).decode() if more else None
@@ -53,7 +53,7 @@ def page_number(call: Call) -> int:
     return int(text)
 
 
-def _limit(call: Call, largest: int) -> int:
+def page_limit(call: Call, largest: int) -> int:
     text = call.query.get("limit", str(min(USUAL, largest)))
     if not (text.isascii() and text.isdecimal()) or len(text) > 9 or not 1 <= int(text) <= largest:
         raise invalid(f"limit={text!r}: expected an int, 1 to {largest}")

@@ -9,7 +9,17 @@ from email.utils import formatdate
 import attrs
 
 from fal_async.emulator.core import Call, Core, Reply
-from fal_async.emulator.operations.platform import key_answers, model_list, past_requests, price_answers
+from fal_async.emulator.operations.platform import (
+    account_answers,
+    billing_events,
+    key_answers,
+    model_list,
+    organization_answers,
+    past_requests,
+    price_answers,
+    request_metrics,
+    usage_lines,
+)
 from fal_async.emulator.operations.platform.platform_errors import Refusal
 from fal_async.emulator.wire.answers import Answer, json_answer, platform_error
 
@@ -43,10 +53,20 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", "models", model_list.models),
     Operation("GET", "models/pricing", price_answers.pricing),
     Operation("POST", "models/pricing/estimate", price_answers.estimate),
+    Operation("GET", "models/usage", usage_lines.usage, admin=True),
+    Operation("GET", "models/analytics", request_metrics.analytics),
+    Operation("GET", "models/billing-events", billing_events.billing_events, admin=True),
     Operation("GET", "models/requests/by-endpoint", past_requests.by_endpoint),
     Operation("GET", "keys", key_answers.keys, admin=True),
     Operation("POST", "keys", key_answers.create, admin=True),
     Operation("DELETE", "keys/{key_id}", key_answers.delete, admin=True, keeps=True),
+    Operation("GET", "account/billing", account_answers.billing, admin=True),
+    Operation("GET", "account/focus", account_answers.focus, admin=True),
+    Operation("GET", "account/model-access-controls", account_answers.model_access),
+    Operation("GET", "organization/usage", organization_answers.usage, admin=True),
+    Operation("GET", "organization/billing-events", organization_answers.events, admin=True),
+    Operation("GET", "organization/teams", organization_answers.teams, admin=True),
+    Operation("GET", "organization/focus", organization_answers.focus, admin=True),
     Operation("GET", "meta", _meta),
 )
 
