@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -161,6 +163,42 @@ async def test_records_are_checked_by_their_names_in_json(
     with pytest.raises(ConfigurationError, match=r"'numimages' \(did you mean .*missing key 'prompt'"):
         await fal.subscribe(FLUX, record, check="required")
     assert is_untouched(emulator)
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_a_wrong_value_is_named_by_its_place_if_the_schema_is_compared(
+    fal: Session, emulator: Emulator, name: str
+) -> None:
+    wrong = {"prompt": "a cat", "image_size": {"width": "16", "height": 16}, "num_images": 9}
+    with pytest.raises(ConfigurationError) as caught:
+        await call(fal, name, wrong, check="schema")
+    assert "$.image_size.width: expected int, got str" in caught.value.message
+    assert "$.num_images: expected at most 4" in caught.value.message
+    assert is_untouched(emulator)
+
+
+def test_comparing_values_without_jsonschema_is_refused_naming_the_extra() -> None:
+    script = (
+        "import asyncio, sys; sys.modules['jsonschema'] = None\n"
+        "from fal_async import Session\n"
+        "async def main():\n"
+        "    async with Session('id:secret') as fal:\n"
+        "        await fal.run('a/b', {}, check='schema')\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert "needs jsonschema: pip install 'fal-async[schema]'" in done.stderr.splitlines()[-1]
+
+
+async def test_values_are_compared_only_if_the_keys_are_right_and_right_values_are_sent(
+    fal: Session, emulator: Emulator
+) -> None:
+    with pytest.raises(ConfigurationError, match="numimages"):
+        await fal.run(FLUX, {**TYPO, "seed": "x"}, check="schema")
+    await fal.run(FLUX, {**GOOD, "num_images": 1}, check="schema")
+    assert sum(line.taken for line in emulator.books) == 1
 
 
 async def test_a_key_with_none_in_a_mapping_is_there(fal: Session, emulator: Emulator) -> None:

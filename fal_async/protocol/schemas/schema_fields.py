@@ -78,7 +78,7 @@ class SchemaField:
         Returns:
             One line, such as `"1 to 4"` or `"at most 2000 characters"`; "" without constraints.
         """
-        return ", ".join(_limit_words(self.limits))
+        return limit_words(self.limits)
 
 
 def fields(schema: Mapping[str, Any] | None) -> tuple[SchemaField, ...]:
@@ -239,6 +239,11 @@ def _joined(groups: list[list[Any]]) -> tuple[Any, ...]:
     for value in (value for group in groups for value in group):
         found.setdefault(repr(value), value)
     return tuple(found.values())
+
+
+def limit_words(limits: Mapping[str, Any]) -> str:
+    """Return constraints, under their names in JSON schema, in words; "" if none of them is known."""
+    return ", ".join(_limit_words(limits))
 
 
 def _limits(schema: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -22,6 +22,8 @@ _SINGLE = frozenset(
     }
 )
 """Keywords whose value is a schema. The values of all other keywords are data, in which "$ref" has no meaning."""
+_WRITTEN_ANEW = frozenset({"$ref", "$defs", "definitions", "$id", "$schema", "$anchor"})
+"""Keywords about references, which lead to other places in the new schema."""
 _ON_THE_WHOLE = frozenset({"title", "description", "default", "example", "examples", "deprecated", "ui"})
 """Keywords that describe a property as a whole, and not one alternative of its type."""
 
@@ -88,9 +90,7 @@ class _Reader:
 
     def read_object(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         read = {
-            name: self._keyword(name, value)
-            for name, value in schema.items()
-            if name not in ("$ref", "$defs", "definitions")  # they are written anew
+            name: self._keyword(name, value) for name, value in schema.items() if name not in _WRITTEN_ANEW
         }
         if isinstance(schema.get("$ref"), str):
             read = self._reference(schema["$ref"]) | read
