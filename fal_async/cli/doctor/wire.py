@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 
 from fal_async.config import PoolOptions, RetryPolicy, Settings, Timeouts
 from fal_async.environment import Environment
+from fal_async.platform import Platform
 from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.session.shared import Shared
 from fal_async.session.view import View
-from fal_async.transport import Transport
+from fal_async.transport.progress import Progress
 
 _EVERY_STATUS = range(200, 600)
 
@@ -18,17 +19,24 @@ _EVERY_STATUS = range(200, 600)
 class Wire:
     """The settings and the transport of a session without arguments, which makes one attempt for each request."""
 
-    def __init__(self, transport: Transport, settings: Settings) -> None:
-        self._transport = transport
-        self.settings: Settings = settings
+    def __init__(self, view: View) -> None:
+        self._view = view
 
-    async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send `request` once, and return the response.
+    @property
+    def settings(self) -> Settings:
+        return self._view.settings
+
+    @property
+    def platform(self) -> Platform:
+        return self._view.platform
+
+    async def send(self, request: HttpRequest, progress: Progress | None = None) -> HttpResponse:
+        """Send `request` once, and return the response. `progress` records how far the sending got.
 
         Raises TransportError if there was none (SubmissionUncertainError if the request is paid and may have been
         accepted), and ConfigurationError if there is no key, or a setting is invalid.
         """
-        return await self._transport.send(request, accept=_EVERY_STATUS)
+        return await self._view.transport.send(request, accept=_EVERY_STATUS, progress=progress)
 
 
 @asynccontextmanager
@@ -42,6 +50,6 @@ async def open_wire(environment: Environment, limit: float) -> AsyncIterator[Wir
     )
     shared = Shared(environment, PoolOptions(), None)
     try:
-        yield Wire(View.first(shared, settings, None).transport, settings)
+        yield Wire(View.first(shared, settings, None))
     finally:
         await shared.aclose()

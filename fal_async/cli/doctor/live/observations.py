@@ -1,0 +1,269 @@
+"""The requests that several questions share. Each is made once, by the first question that needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import attrs
+
+from fal_async.cli.doctor.live.live_requests import LiveRequest, LiveRequests
+from fal_async.cli.doctor.live.not_seen import NotSeenError
+from fal_async.errors import FalError, RequestRef, ResponseDecodeError
+from fal_async.protocol.http import HttpResponse
+from fal_async.protocol.queue import RequestUrls, cancel_request, result_request, status_request
+
+T = TypeVar("T")
+_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+"""Seconds between two reads of the platform API, while a record is awaited."""
+
+
+@attrs.frozen(kw_only=True)
+class Completed:
+    """A request that ran to its end.
+
+    Attributes:
+        early: the response to a fetch of the result right after the submit.
+        result: the response to a fetch of the result after the end.
+        late_cancel: the response to a cancel after the end.
+        units_before: the account's billed units of the endpoint before the submit; None: the key may not read them.
+    """
+
+    request: LiveRequest
+    early: HttpResponse
+    result: HttpResponse
+    late_cancel: HttpResponse
+    units_before: Decimal | None
+
+
+@attrs.frozen(kw_only=True)
+class Cancelled:
+    """A request that was cancelled before its end.
+
+    Attributes:
+        before: the status word that was seen before the cancel.
+        listed: whether the history listed the request before the cancel, or why that is unknown.
+        cancel: the response to the cancel.
+        result: the response to a fetch of the result after the end.
+    """
+
+    request: LiveRequest
+    before: str
+    listed: bool | str
+    cancel: HttpResponse
+    result: HttpResponse
+
+
+@attrs.frozen(kw_only=True)
+class Unknown:
+    """The responses about a request id that does not exist."""
+
+    status: HttpResponse
+    without_key: HttpResponse
+    result: HttpResponse
+    cancel: HttpResponse
+
+
+@attrs.frozen(kw_only=True)
+class Records:
+    """What the platform API shows of the completed request, and how many seconds after its end.
+
+    Attributes:
+        item: its record in the request history.
+        listed: until the history listed it as ended.
+        billed: until the billing events listed it.
+        counted: until the usage of the endpoint had grown.
+
+    A text in place of seconds says why it is unknown.
+    """
+
+    item: dict[str, Any] | str
+    listed: float | str
+    billed: float | str
+    counted: float | str
+
+
+class Observations:
+    """What was seen so far. A failure is kept, too, so that no paid request is repeated."""
+
+    def __init__(self, requests: LiveRequests) -> None:
+        self.requests: LiveRequests = requests
+        self._kept: dict[str, Any] = {}
+        self._since = (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    async def completed(self) -> Completed:
+        return await self._once("completed", self._complete)
+
+    async def cancelled_at_once(self) -> Cancelled:
+        return await self._once("cancelled at once", lambda: self._cancel(()))
+
+    async def cancelled_running(self) -> Cancelled:
+        return await self._once("cancelled running", lambda: self._cancel(("IN_PROGRESS",)))
+
+    async def unknown(self) -> Unknown:
+        return await self._once("unknown", self._ask_unknown)
+
+    async def wrong_input(self) -> HttpResponse:
+        """Return the result of a request whose input lacks everything."""
+        return await self._once("wrong input", self._fail)
+
+    async def records(self) -> Records:
+        return await self._once("records", self._find_records)
+
+    async def _once(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        if name not in self._kept:
+            try:
+                self._kept[name] = await work()
+            except (FalError, NotSeenError) as error:
+                self._kept[name] = error
+        found = self._kept[name]
+        if isinstance(found, FalError | NotSeenError):
+            raise NotSeenError(found.message if isinstance(found, FalError) else str(found))
+        return found  # type: ignore[no-any-return]
+
+    async def _complete(self) -> Completed:
+        requests = self.requests
+        units = await self._units()
+        request = await requests.accepted()
+        early = await requests.result(request)
+        await requests.until(request, ())
+        return Completed(
+            request=request,
+            early=early,
+            result=await requests.result(request),
+            late_cancel=await requests.cancel(request),
+            units_before=units if isinstance(units, Decimal) else None,
+        )
+
+    async def _cancel(self, words: tuple[str, ...]) -> Cancelled:
+        requests = self.requests
+        # In a busy queue, a request of low priority waits longer.
+        request = await requests.accepted({} if words else {"X-Fal-Queue-Priority": "low"})
+        listed: bool | str = "not asked"
+        if words:
+            await requests.until(request, words)
+            listed = await self._is_listed(request)
+        before = request.word
+        cancel = await requests.cancel(request)
+        await requests.until(request, ())
+        result = await requests.result(request)
+        return Cancelled(request=request, before=before, listed=listed, cancel=cancel, result=result)
+
+    async def _fail(self) -> HttpResponse:
+        response, request = await self.requests.submit(body=b"{}")
+        if request is None:
+            return response
+        await self.requests.until(request, ())
+        return await self.requests.result(request)
+
+    async def _ask_unknown(self) -> Unknown:
+        send, request_id = self.requests.send, str(uuid.uuid4())
+        urls: RequestUrls = self.requests.urls_of_unknown(request_id)
+        ref = RequestRef(request_id=request_id)
+        anonymous = status_request(urls.status, ref, logs=False)
+        anonymous.auth = False
+        return Unknown(
+            status=await send(status_request(urls.status, ref, logs=False)),
+            without_key=await send(anonymous),
+            result=await send(result_request(urls.response, ref, persistent=False)),
+            cancel=await send(cancel_request(urls.cancel, ref)),
+        )
+
+    # The platform API.
+
+    async def _find_records(self) -> Records:
+        done = await self.completed()
+        item, billed, counted = await asyncio.gather(
+            self._until(done.request, lambda: self._ended(done.request)),
+            self._until(done.request, lambda: self._is_billed(done.request)),
+            self._until(done.request, lambda: self._has_grown(done.units_before)),
+        )
+        return Records(
+            item=item if isinstance(item, str) else item[0],
+            listed=item if isinstance(item, str) else item[1],
+            billed=billed if isinstance(billed, str) else billed[1],
+            counted=counted if isinstance(counted, str) else counted[1],
+        )
+
+    async def _until(
+        self, request: LiveRequest, look: Callable[[], Awaitable[T | None]]
+    ) -> tuple[T, float] | str:
+        """Return what `look` finds with the seconds since the request's end, or why it found nothing."""
+        pause, patience = _PAUSE, self.requests.patience
+        try:
+            async with asyncio.timeout(patience):
+                while True:
+                    found = await look()
+                    if found is not None:
+                        return found, max(0.0, time.time() - (request.ended_at or time.time()))
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 1.5, _LONGEST_PAUSE)
+        except TimeoutError:
+            return f"not within {patience:g} s"
+        except NotSeenError as error:
+            return str(error)
+        except FalError as error:
+            return error.message
+
+    async def _ended(self, request: LiveRequest) -> dict[str, Any] | None:
+        item = await self._listed(request)
+        return item if item is not None and item.get("ended_at") else None
+
+    async def _is_listed(self, request: LiveRequest) -> bool | str:
+        try:
+            return await self._listed(request) is not None
+        except NotSeenError as error:
+            return str(error)
+        except FalError as error:
+            return error.message
+
+    async def _listed(self, request: LiveRequest) -> dict[str, Any] | None:
+        query = {"request_id": request.ref.request_id, "expand": "payloads"}
+        return self.item_of(request, await self.rows("/models/requests/by-endpoint", "items", query))
+
+    def item_of(self, request: LiveRequest, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+        return next((row for row in rows if row.get("request_id") == request.ref.request_id), None)
+
+    async def _is_billed(self, request: LiveRequest) -> bool | None:
+        query = {"request_id": request.ref.request_id}
+        rows = await self.rows("/models/billing-events", "billing_events", query)
+        return self.item_of(request, rows) is not None or None
+
+    async def _has_grown(self, before: Decimal | None) -> bool | None:
+        units = await self._units()
+        if isinstance(units, str):
+            raise NotSeenError(units)
+        if before is None:
+            raise NotSeenError("the usage before the request is unknown")
+        return units > before or None
+
+    async def _units(self) -> Decimal | str:
+        """Return the account's billed units of the endpoint since yesterday, or why they are unknown."""
+        try:
+            rows = await self.rows("/models/usage", "summary", {"expand": "summary", "start": self._since})
+            return sum((Decimal(str(row.get("quantity", 0))) for row in rows), Decimal(0))
+        except (NotSeenError, InvalidOperation) as error:
+            return str(error)
+
+    async def rows(self, path: str, name: str, query: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows of one page about the endpoint. NotSeenError if fal does not show them."""
+        endpoint = self.requests.endpoint.full
+        response = await self.requests.read(f"{path}?{urlencode({'endpoint_id': endpoint, **query})}")
+        if response.status == 403:
+            raise NotSeenError("the API key may not read it (403); an ADMIN key may")
+        if response.status != 200:
+            raise NotSeenError(f"the platform API answered {response.status}")
+        try:
+            document = response.json()
+        except ResponseDecodeError as error:
+            raise NotSeenError(error.message) from error
+        rows = document.get(name) if isinstance(document, dict) else None
+        if not isinstance(rows, list):
+            raise NotSeenError(f"the answer of the platform API has no {name}")
+        return [row for row in rows if isinstance(row, dict)]
