@@ -33,6 +33,11 @@ def add_input(parser: argparse.ArgumentParser) -> None:
 def add_options(parser: argparse.ArgumentParser, *, queue: bool) -> None:
     """Add the options of the call. `queue`: whether the request goes through fal's queue."""
     add = parser.add_argument
+    add(
+        "--check",
+        choices=("required", "schema"),
+        help="compare the input with the schema of the endpoint before it is sent: its names, or also its values",
+    )
     add("--hint", metavar="TEXT", help="runners that got the same hint before are preferred")
     if queue:
         add("--priority", choices=("normal", "low"), help="priority in the queue (default: normal)")
@@ -101,7 +106,7 @@ def wrong_key_arguments(options: argparse.Namespace) -> str | None:
 
 def call_options(options: argparse.Namespace) -> dict[str, Any]:
     """Return the options of the call that were given, as keyword arguments of the session's methods."""
-    given = {name: getattr(options, name, None) for name in ("hint", "priority", "start_timeout")}
+    given = {name: getattr(options, name, None) for name in ("check", "hint", "priority", "start_timeout")}
     found: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return found | ({"tags": dict(options.tags)} if options.tags else {})
 

@@ -95,6 +95,11 @@ def test_options_of_the_call_reach_fal(shell: Shell) -> None:
         (["--tag", "x"], "'x': expected NAME=VALUE"),
         (["--timeout", "0"], "expected seconds > 0"),
         (["--timout", "3"], "unknown option --timout: did you mean --timeout?"),
+        (
+            ["prompt=x", "num_image:=4", "--check", "required"],
+            "unknown key 'num_image' (did you mean 'num_images'?)",
+        ),
+        (["num_images:=4", "--check", "required"], "prompt"),
         (["--idempotency-key", "k"], "--idempotency-key and --ledger belong together"),
         (["--ledger", "runs.db"], "--idempotency-key and --ledger belong together"),
     ],
@@ -102,7 +107,7 @@ def test_options_of_the_call_reach_fal(shell: Shell) -> None:
 def test_wrong_inputs_exit_with_2_and_a_message_and_nothing_is_sent(
     shell: Shell, words: list[str], told: str
 ) -> None:
-    done = shell.run("subscribe", TEXT_MODEL, *words)
+    done = shell.run("subscribe", PICTURES, *words)
     assert (done.status, done.out, told in done.err) == (2, "", True), done.err
     assert len(done.err.splitlines()) <= 2
     assert not shell.emulator.jobs
