@@ -138,7 +138,8 @@ class HttpOverWebSocket(Generic[In, T_co]):
         Args:
             input: the model's input, as for `fal.run`. Files in it are uploaded first. None (default): an empty
                 input.
-            output_type: the type that `data` is built as. None (default): decoded JSON.
+            output_type: the type that `data` is built as; see `Session.run`. None (default): that of the
+                `Endpoint` of the connection, else decoded JSON.
 
         Returns:
             The result.
@@ -195,7 +196,8 @@ class HttpOverWebSocket(Generic[In, T_co]):
         Cancelling is safe: the next `recv` continues with the same response.
 
         Args:
-            output_type: the type that `data` is built as. None (default): decoded JSON.
+            output_type: the type that `data` is built as; see `Session.run`. None (default): that of the
+                `Endpoint` of the connection, else decoded JSON.
 
         Returns:
             The result.

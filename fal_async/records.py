@@ -45,6 +45,20 @@ def is_record(value: Any) -> bool:
     )
 
 
+def field_names(value: Any) -> dict[str, str]:
+    """Return the names of a record's fields by their names in JSON; an empty dict if it is not a record."""
+    kind: Any = type(value)
+    if attrs.has(kind):
+        return {json_name(field): field.name for field in attrs.fields(kind)}
+    if hasattr(kind, "__dataclass_fields__"):
+        return {json_name(field): name for name, field in kind.__dataclass_fields__.items()}
+    if hasattr(kind, "__struct_fields__"):
+        return dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
+    known = getattr(kind, "model_fields", {}).items()
+    extra = {name: name for name in getattr(value, "__pydantic_extra__", None) or ()}
+    return extra | {field.serialization_alias or field.alias or name: name for name, field in known}
+
+
 def fields_of(value: Any, *, to_send: bool) -> Any:
     """Return the fields of a record under their names in JSON, with their values unconverted.
 
@@ -89,9 +103,7 @@ def _of_model(dumped: Any, value: Any) -> Any:
 def _inner_of(value: Any) -> Mapping[Any, Any]:
     if isinstance(value, Mapping):
         return value
-    known = getattr(type(value), "model_fields", {})
-    named = {field.serialization_alias or field.alias or name: name for name, field in known.items()}
-    inner = {name: getattr(value, field, None) for name, field in named.items()}
+    inner = {name: getattr(value, field, None) for name, field in field_names(value).items()}
     return {**getattr(value, "__dict__", {}), **(getattr(value, "__pydantic_extra__", None) or {}), **inner}
 
 
@@ -114,10 +126,8 @@ def json_name(field: Any) -> str:
 
 
 def _of_struct(value: Any) -> dict[str, Any]:
-    kind = type(value)
-    pairs = zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True)
-    fields = {name: getattr(value, field) for name, field in pairs}
-    config = kind.__struct_config__
+    fields = {name: getattr(value, field) for name, field in field_names(value).items()}
+    config = type(value).__struct_config__
     tag = {} if config.tag is None else {config.tag_field: config.tag}
     return tag | {
         name: field for name, field in fields.items() if not is_named(field, "msgspec", "UnsetType")

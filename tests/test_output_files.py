@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import attrs
+import msgspec
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,6 +123,31 @@ class Output:
 def test_file_objects_in_a_typed_output_are_found() -> None:
     found = files_in(Output([Picture("https://x/a.png", "image/png")]))
     assert found == [OutputFile(url="https://x/a.png", content_type="image/png", path="$.images[0]")]
+
+
+class Still(pydantic.BaseModel, extra="allow"):
+    url: pydantic.HttpUrl
+    content_type: str = pydantic.Field(default="image/png", alias="contentType")
+
+
+class Shots(msgspec.Struct, rename={"stills": "Stills"}):
+    stills: list[Still]
+    video_url: str
+
+
+def test_files_in_outputs_of_pydantic_and_msgspec_are_found_by_their_json_names() -> None:
+    still = Still.model_validate({"url": f"{URL}.png", "preview": {"url": f"{URL}1"}})
+    found = files_in(Shots([still], f"{URL}.mp4"))
+    assert [(file.path, file.url) for file in found] == [
+        ("$.Stills[0]", f"{URL}.png"),
+        ("$.Stills[0].preview", f"{URL}1"),
+        ("$.video_url", f"{URL}.mp4"),
+    ]
+    assert [file.path for file in files_in(pydantic.RootModel[list[Still]]([still]))] == [
+        "$[0]",
+        "$[0].preview",
+    ]
+    assert [file.url for file in files_in({"url": still.url})] == [f"{URL}.png"]
 
 
 @pytest.mark.parametrize(

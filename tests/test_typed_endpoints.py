@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
+import pydantic
 import pytest
 
 import fal_async
@@ -149,6 +151,50 @@ async def test_an_endpoint_whose_output_type_is_unbuildable_is_refused_before_it
             await call(bytes_out, {"text": "a"})
     with pytest.raises(ConfigurationError, match="JSON has no bytes"):
         fal.map(bytes_out, [{"text": "a"}])
+    assert emulator.count() == 0
+
+
+class Prompt(pydantic.BaseModel):
+    prompt: str
+    num_images: int = pydantic.Field(default=1, le=4)
+
+
+class Image(pydantic.BaseModel):
+    url: pydantic.AnyUrl
+    width: int
+
+
+class Pictures(pydantic.BaseModel):
+    images: list[Image]
+
+
+class PicturesStruct(msgspec.Struct):
+    images: list[Image]
+    seed: int
+
+
+async def test_models_of_pydantic_and_msgspec_go_in_and_come_out_with_their_files(
+    fal: Session, tmp_path: Path
+) -> None:
+    schnell = Endpoint("fal-ai/flux/schnell", input=Prompt, output=Pictures)
+    result = await fal.subscribe(schnell, Prompt(prompt="a cat", num_images=2))
+    assert [type(image.url) for image in result.data.images] == [pydantic.AnyUrl] * 2
+    assert len(await result.download(tmp_path)) == 2
+    again = await fal.queue.result(schnell, result.request_id, output_type=PicturesStruct)
+    assert again.data.images == result.data.images
+    assert [file.path for file in again.files()] == ["$.images[0]", "$.images[1]"]
+
+
+class Unfinished(pydantic.BaseModel):
+    images: list[Nowhere]  # type: ignore[name-defined]  # noqa: F821
+
+
+async def test_a_model_that_is_not_completely_defined_is_refused_before_it_is_paid(
+    fal: Session, emulator: Emulator
+) -> None:
+    for call in (fal.run, fal.subscribe, fal.submit):
+        with pytest.raises(ConfigurationError, match=r"output_type=Unfinished: .*Nowhere"):
+            await call(Endpoint("me/echo", output=Unfinished), {"text": "a"})
     assert emulator.count() == 0
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from fal_async.errors import ResponseDecodeError, one_line
+from fal_async.records import field_names, is_named
 
 
 @attrs.frozen(kw_only=True)
@@ -109,6 +110,7 @@ def whole_file(data: bytes, content_type: str) -> OutputFile:
 
 def _files_in(value: Any, path: str, name: str, above: tuple[int, ...]) -> Iterator[tuple[OutputFile, bool]]:
     """Yield each file, and whether it is an object. `name`: the name of the nearest field that contains `value`."""
+    value = _text(value)
     if isinstance(value, str):
         if _is_file(name, value):
             yield OutputFile(url=value, path=path), False
@@ -121,7 +123,10 @@ def _files_in(value: Any, path: str, name: str, above: tuple[int, ...]) -> Itera
             yield from _files_in(item, f"{path}[{at}]", name, above)
         return
     fields = _fields_of(value)
-    url = fields.get("url")
+    if fields.keys() == {"root"} and hasattr(value, "model_dump"):  # a RootModel, which is its root in JSON
+        yield from _files_in(fields["root"], path, name, above)
+        return
+    url = _text(fields.get("url"))
     is_object = isinstance(url, str) and re.match(_ANY_URL, url) is not None
     if is_object:
         yield _output_file(url, fields, path), True
@@ -144,14 +149,16 @@ def _is_file(name: str, text: str) -> bool:
 
 
 def _fields_of(value: Any) -> Mapping[Any, Any]:
-    """Return the fields of an object, an attrs value or a dataclass; an empty mapping for other values."""
+    """Return the fields of an object or a record by their names in JSON; an empty mapping for other values."""
     if isinstance(value, Mapping):
         return value
-    names = getattr(type(value), "__attrs_attrs__", None)
-    if names is not None:
-        return {field.name: getattr(value, field.name, None) for field in names}
-    names = getattr(type(value), "__dataclass_fields__", {})
-    return {name: getattr(value, name, None) for name in names}
+    return {name: getattr(value, field, None) for name, field in field_names(value).items()}
+
+
+def _text(value: Any) -> Any:
+    """Return a URL object of pydantic as a str, and other values unchanged."""
+    is_url = is_named(value, "pydantic", "_BaseUrl", "AnyUrl") or is_named(value, "pydantic_core", "Url")
+    return str(value) if is_url else value
 
 
 def _output_file(url: Any, fields: Mapping[Any, Any], path: str) -> OutputFile:

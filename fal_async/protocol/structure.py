@@ -18,11 +18,12 @@ from fal_async.protocol.outputs.forms import (
     tuple_places,
     wrapped,
 )
+from fal_async.protocol.outputs.placed_errors import MISSING
 
 _MAX_PATHS = 20
 _MAX_WORDS = 140
 """Maximum number of characters of one problem, so that the path after it is not cut off."""
-_SUPPORTED = "expected an attrs class, a dataclass or a TypedDict with fields of these or of plain types"
+_SUPPORTED = "expected a type of attrs, dataclasses, TypedDict, pydantic or msgspec, or a plain type"
 
 
 def check_output_type(into: Any) -> None:
@@ -110,8 +111,8 @@ def _advice(into: Any) -> str:
         return "it is a str: pass the type itself"
     if isinstance(into, type) and issubclass(into, bytes | bytearray | memoryview):
         return "JSON has no bytes: use str, and decode it"
-    if hasattr(into, "model_validate"):
-        return f"it is a pydantic model: call {name_of(into)}.model_validate(result.data) instead"
+    if hasattr(into, "parse_obj"):
+        return "it is a model of pydantic 1, and pydantic 2 is needed"
     return _SUPPORTED
 
 
@@ -139,7 +140,7 @@ def structure(data: Any, into: Any, *, request_id: str | None = None, endpoint_i
 def _message_of(error: BaseException, into: Any) -> str:
     """Return the message of an error. A KeyError would only name the missing key."""
     if isinstance(error, KeyError) and into is not None:
-        return "required field missing"
+        return MISSING
     # attrs' validators add the attribute, the type and the value as further arguments after the message.
     message = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
     return message[:_MAX_WORDS] or type(error).__name__

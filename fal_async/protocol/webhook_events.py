@@ -103,7 +103,8 @@ class WebhookEvent:
         Args:
             endpoint_id: the endpoint, which only errors have; or an `Endpoint`, whose output type is built as well.
                 None (default): errors have none.
-            output_type: the type to build from the output. None (default): plain JSON values.
+            output_type: the type to build from the output; see `Session.run`. None (default): that of the
+                `Endpoint`, else decoded JSON.
 
         Returns:
             The result, without logs and headers.

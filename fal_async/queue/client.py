@@ -195,7 +195,7 @@ class Queue:
             endpoint_id: the endpoint that the request was submitted to, a `str` or an `Endpoint`.
             request_id: fal's id of the request.
             output_type: the type that `data` is built as: an attrs class, dataclass, TypedDict, pydantic model or
-                msgspec Struct. None (default): decoded JSON.
+                msgspec Struct. None (default): that of the `Endpoint`, else decoded JSON.
 
         Returns:
             The result.

@@ -218,8 +218,8 @@ class RequestHandle(Generic[T_co]):
         this call is safe: the result can be fetched again.
 
         Args:
-            output_type: the type that `data` is built as: an attrs class, dataclass or TypedDict. None (default):
-                decoded JSON.
+            output_type: the type that `data` is built as: an attrs class, dataclass, TypedDict, pydantic model or
+                msgspec Struct. None (default): that of the `Endpoint` of `submit` or `handle`, else decoded JSON.
 
         Returns:
             The result.
@@ -297,7 +297,8 @@ class RequestHandle(Generic[T_co]):
             cancel_on_exit: whether to cancel the request on fal, once, if the call stops without the result: after
                 `timeout`, a cancelled task, a closed session or an exception in a callback. None (default): True,
                 but False for a request with a key.
-            output_type: the type that `data` is built as. None (default): decoded JSON.
+            output_type: the type that `data` is built as; see `result`. None (default): that of the `Endpoint` of
+                `submit` or `handle`, else decoded JSON.
             **unknown: other keywords raise TypeError, which suggests the one that was probably meant.
 
         Returns:

@@ -107,8 +107,8 @@ class BatchCalls:
                 time before is limited by `start_timeout`. A request that exceeds it is cancelled. With a ledger it
                 keeps running instead, and the next start of the program continues to follow it. None (default): no
                 limit.
-            output_type: attrs class, dataclass or TypedDict that `item.result.data` is built as. None (default):
-                decoded JSON.
+            output_type: the type that `item.result.data` is built as; see `subscribe`. None (default): that of the
+                `Endpoint`, else decoded JSON.
             download: a folder, created if missing, for the files of the results; see `item.files`. If it can't be
                 written to, ConfigurationError is raised before the first submit. If a file can't be fetched, the
                 item has both `result` and `error`. Existing files are never overwritten. With a ledger, files that

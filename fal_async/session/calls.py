@@ -103,8 +103,9 @@ class Calls:
             path: added to the endpoint id, unless the id ends with it; default `"/stream"`.
             idle_timeout: seconds without a byte (a keep-alive comment has bytes) after which a running stream
                 raises StreamError. None (default): 300. `math.inf`: no limit.
-            output_type: attrs class, dataclass or TypedDict that each value is built as. None (default): decoded
-                JSON.
+            output_type: the type that each value is built as: an attrs class, dataclass, TypedDict, pydantic model,
+                msgspec Struct, or a type of these, such as `list[Image]`. None (default): that of the `Endpoint`,
+                else decoded JSON.
             **options: see `CallOptions`.
 
         Returns:
@@ -163,8 +164,9 @@ class Calls:
                 an empty input.
             path: added to the endpoint id, unless the id ends with it; default "".
             method: the HTTP method; default "POST".
-            output_type: attrs class, dataclass or TypedDict that `result.data` is built as. None (default): decoded
-                JSON.
+            output_type: the type that `result.data` is built as: an attrs class, dataclass, TypedDict, pydantic
+                model, msgspec Struct, or a type of these, such as `list[Image]`. None (default): that of the
+                `Endpoint`, else decoded JSON.
             timeout: seconds for the whole call, uploads and retries included. None (default): only the limits of
                 each attempt apply (see `Timeouts.run`).
             **options: see `CallOptions`.
@@ -248,8 +250,9 @@ class Calls:
                 `timeout`, a cancelled task, a closed session or an exception in a callback. None (default): True,
                 but False with a `key`.
             webhook_url: a URL that fal also calls when the request is completed. None (default): no URL.
-            output_type: attrs class, dataclass or TypedDict that `result.data` is built as. None (default): decoded
-                JSON.
+            output_type: the type that `result.data` is built as: an attrs class, dataclass, TypedDict, pydantic
+                model, msgspec Struct, or a type of these, such as `list[Image]`. None (default): that of the
+                `Endpoint`, else decoded JSON.
             key: an idempotency key, a `str` of 1-255 characters; requires `Session(ledger=...)`. All calls with the
                 same key, in this process and in others, share one request. The first call submits it. While
                 it runs, other calls wait for it; afterwards they get the result from the ledger

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
-import decimal
 import enum
 import math
 import types
@@ -392,8 +391,6 @@ class Same:
         (dict[int, str], "the keys of a JSON object are str"),
         (list[dict[int, str]], "$[] is dict[int, str], which"),
         (dict[bytes, str], "the keys of a JSON object are str"),
-        (Model, "call Model.model_validate(result.data) instead"),
-        (HasModel, "$.model is Model, which"),
         (NeedsMore, "its __init__ requires 'more'"),
         (Unresolved, "name 'Nowhere' is not defined"),
         (Box, "generic argument T"),
@@ -406,8 +403,7 @@ class Same:
         (len, "output_type=<builtin_function_or_method value>"),
         (abc.Callable[[int], str], "output_type=Callable[[int], str]"),
         (abc.Iterator[int], "output_type=Iterator[int]"),
-        (object, "expected an attrs class, a dataclass or a TypedDict"),
-        (decimal.Decimal, "output_type=Decimal"),
+        (object, "expected a type of attrs, dataclasses, TypedDict, pydantic or msgspec"),
         (complex, "output_type=complex"),
         (typing.Union, "output_type=Union"),
         (set[list[int]], "its elements are not hashable: use list instead"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
-from typing import Any, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from fal_async.protocol.outputs.choosing import chooser
 from fal_async.protocol.outputs.constraints import check_constraints
@@ -29,7 +29,7 @@ from fal_async.protocol.outputs.forms import (
     tuple_places,
     wrapped,
 )
-from fal_async.protocol.outputs.plain import Build, as_it_is, choice, from_text, misfit, null, plain
+from fal_async.protocol.outputs.plain import Build, as_it_is, choice, decimal, from_text, misfit, null, plain
 
 
 def build(value: Any, into: Any) -> Any:
@@ -176,8 +176,30 @@ def _converter() -> Any:
 # Types composed of others.
 
 
-def _union(into: Any) -> Build:
+def _pydantic(into: Any) -> Build:
+    from fal_async.protocol.outputs.pydantic_types import pydantic_type
+
+    return pydantic_type(into)
+
+
+def _msgspec(into: Any) -> Build:
+    from fal_async.protocol.outputs.msgspec_types import msgspec_type
+
+    return msgspec_type(into, builder)
+
+
+def _members(into: Any) -> tuple[Any, ...]:
+    """Return the members of a union. Those of pydantic become one, and those of msgspec."""
     members = get_args(into)
+    for form in ("pydantic", "msgspec"):
+        of_library = tuple(member for member in members if form_of(member) == form)
+        if len(of_library) > 1:
+            members = (*(member for member in members if member not in of_library), Union[of_library])  # noqa: UP007
+    return members
+
+
+def _union(into: Any) -> Build:
+    members = _members(into)
     # TypedDicts are tried in order, because each keeps all keys of the object, whichever of them is chosen.
     records = [member for member in members if form_of(member) == "record" and not is_typed_dict(member)]
     choose = chooser(records)
@@ -229,6 +251,7 @@ _BUILDERS: dict[Form, Callable[[Any], Build]] = {
     "null": null,
     "plain": plain,
     "text": from_text,
+    "decimal": decimal,
     "choice": choice,
     "array": _array,
     "tuple": _tuple,
@@ -236,4 +259,6 @@ _BUILDERS: dict[Form, Callable[[Any], Build]] = {
     "record": _record,
     "union": _union,
     "wrapper": _wrapper,
+    "pydantic": _pydantic,
+    "msgspec": _msgspec,
 }

@@ -12,6 +12,7 @@ import typing
 from collections import abc
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from uuid import UUID
@@ -22,7 +23,21 @@ from fal_async.errors import one_line
 from fal_async.records import json_name
 
 Form = Literal[
-    "any", "null", "plain", "text", "choice", "array", "tuple", "object", "record", "union", "wrapper", "none"
+    "any",
+    "null",
+    "plain",
+    "text",
+    "decimal",
+    "choice",
+    "array",
+    "tuple",
+    "object",
+    "record",
+    "union",
+    "wrapper",
+    "pydantic",
+    "msgspec",
+    "none",
 ]
 """The form of a type, which decides how it is built. "none": it can't be built from JSON."""
 
@@ -99,9 +114,9 @@ def form_of(into: Any) -> Form:
     if into is Any:
         return "any"
     if wrapped(into) is not None:
-        return "wrapper"
+        return "pydantic" if _is_for_pydantic(into) else "wrapper"
     if origin in (Union, types.UnionType):
-        return "union" if get_args(into) else "none"
+        return _form_of_union(get_args(into))
     if origin is Literal:
         return "choice"
     if not isinstance(origin, type):
@@ -109,7 +124,41 @@ def form_of(into: Any) -> Form:
     return _form_of_class(origin, into)
 
 
+def _form_of_union(members: tuple[Any, ...]) -> Form:
+    """Return "pydantic" or "msgspec" for a union of several of its types, which the library can tell apart."""
+    forms = {form_of(member) for member in members if member is not _NOTHING}
+    several = len(members) - (_NOTHING in members) > 1
+    if several and (forms == {"pydantic"} or forms == {"msgspec"}):
+        return forms.pop()
+    return "union" if members else "none"
+
+
+def _is_for_pydantic(into: Any) -> bool:
+    """Return whether pydantic builds this wrapper: `Annotated` of its types, or with its validators.
+
+    Constraints in `pydantic.Field` are applied by `outputs/constraints.py`, so that other types can have them.
+    """
+    metadata = getattr(into, "__metadata__", ())
+    if any(_is_of_pydantic(type(one)) and type(one).__name__ != "FieldInfo" for one in metadata):
+        return True
+    return bool(metadata) and form_of(wrapped(into)) == "pydantic"
+
+
+def _is_of_pydantic(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "pydantic"
+
+
+def _library_of(origin: type) -> Form | None:
+    """Return the library that builds this class. The library is recognised without importing it."""
+    is_model = "__pydantic_validator__" in vars(origin)  # not inherited by a plain dataclass
+    if is_model or (_is_of_pydantic(origin) and hasattr(origin, "__get_pydantic_core_schema__")):
+        return "pydantic"
+    return "msgspec" if hasattr(origin, "__struct_fields__") else None
+
+
 def _form_of_class(origin: type, into: Any) -> Form:
+    if library := _library_of(origin):
+        return library
     if origin is _NOTHING:
         return "null"
     if issubclass(origin, enum.Enum):
@@ -124,7 +173,11 @@ def _form_of_class(origin: type, into: Any) -> Form:
         return "object"
     if origin in TEXTS:
         return "text"
-    return "plain" if issubclass(origin, str | int | float) else "none"
+    if origin is Decimal:
+        return "decimal"
+    if issubclass(origin, str | int | float):
+        return "plain"
+    return "pydantic" if hasattr(origin, "__get_pydantic_core_schema__") else "none"
 
 
 def is_typed_dict(into: Any) -> bool:
@@ -162,6 +215,8 @@ def plain_choice(option: Any) -> Any:
 def json_kinds(into: Any) -> frozenset[str]:
     """Return the kinds of JSON from which this type can be built."""
     form = form_of(into)
+    if form == "pydantic" and "root" not in getattr(into, "model_fields", {"root": None}):
+        return frozenset({"object"})
     if form == "wrapper":
         return json_kinds(wrapped(into))
     if form == "union":
@@ -175,6 +230,9 @@ def json_kinds(into: Any) -> frozenset[str]:
         "record": {"object"},
         "tuple": {"array"},
         "text": {"string"},
+        "decimal": {"string", "number"},
+        "pydantic": _EVERY_KIND,
+        "msgspec": {"object", "array"},
         "none": (),
     }
     return frozenset(by_form.get(form, {form}))

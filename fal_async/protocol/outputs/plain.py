@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from fal_async.errors import one_line
@@ -50,6 +51,18 @@ def from_text(into: Any) -> Build:
         if not isinstance(value, str):
             raise misfit(f"{name_of(into)} as a string", value)
         return read(value)
+
+    return made
+
+
+def decimal(_: Any) -> Build:
+    def made(value: Any) -> Decimal:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise misfit("Decimal as a number or a string", value)
+        try:
+            return Decimal(repr(value) if isinstance(value, float) else value)
+        except InvalidOperation:
+            raise ValueError(f"expected Decimal, got {one_line(repr(value), 40)}") from None
 
     return made
 
