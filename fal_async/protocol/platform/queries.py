@@ -83,7 +83,7 @@ def period(start: Moment | None, end: Moment | None) -> Query:
     Raises ConfigurationError for a time without a time zone, and if `end` is not after `start`.
     """
     query = single("start", moment_text("start", start)) + single("end", moment_text("end", end))
-    if start is not None and end is not None and _instant(end) <= _instant(start):
+    if start is not None and end is not None and instant(end) <= instant(start):
         raise ConfigurationError(f"end={query[1][1]}: expected a time after start, which is {query[0][1]}")
     return query
 
@@ -118,7 +118,7 @@ def _seconds_text(name: str, value: object) -> str:
     )
 
 
-def _instant(value: Moment) -> datetime:
+def instant(value: Moment) -> datetime:
     """Return a checked `Moment` as a datetime. A date is its midnight in UTC."""
     if isinstance(value, datetime):
         return value
