@@ -7,15 +7,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
-from urllib.parse import urlencode
 
 import attrs
 
 from fal_async.config import Hosts
 from fal_async.errors import RequestRef, ResponseDecodeError
 from fal_async.protocol.fields import http_seconds, iso_seconds, text_in
-from fal_async.protocol.http import JSON_TYPE, REQUEST_ID, HttpRequest, HttpResponse, Operation
+from fal_async.protocol.http import JSON_TYPE, REQUEST_ID, HttpRequest, HttpResponse
 from fal_async.protocol.json_input import digest_of
+from fal_async.protocol.platform.queries import BY_ENDPOINT, reading
 
 MARGIN = 120.0
 """Seconds by which fal's clock may differ from this machine's, in either direction."""
@@ -107,15 +107,9 @@ def history_request(
     if window is not None:
         query |= {"start": _iso(window.start), "end": _iso(window.end)}
     query |= {"expand": "payloads"} if payloads else {}
-    query |= {} if cursor is None else {"cursor": cursor}
     query |= {} if request_id is None else {"request_id": request_id}
-    return HttpRequest(
-        operation=Operation.READ,
-        method="GET",
-        url=f"{hosts.platform}/models/requests/by-endpoint?{urlencode(query)}",
-        headers={"Accept": "application/json"},
-        ref=RequestRef(endpoint_id=endpoint_id, request_id=request_id),
-    )
+    ref = RequestRef(endpoint_id=endpoint_id, request_id=request_id)
+    return reading(hosts, BY_ENDPOINT, list(query.items()), cursor=cursor, ref=ref)
 
 
 def rows_of(response: HttpResponse) -> list[Mapping[str, Any]]:

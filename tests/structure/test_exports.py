@@ -82,7 +82,7 @@ def test_importing_values_does_not_load_aiohttp() -> None:
     assert loaded & {"aiohttp", "asyncio", "backoff", "cattrs", "yarl"} == set()
 
 
-@pytest.mark.parametrize("folder", ["realtime", "storage", "webhooks"])
+@pytest.mark.parametrize("folder", ["platform", "realtime", "storage", "webhooks"])
 def test_a_folder_exports_the_names_of_its_all(folder: str) -> None:
     module = importlib.import_module(f"fal_async.{folder}")
     assert module.__doc__

@@ -15,6 +15,7 @@ LARGER = {"protocol": 30}
 """Folders of the package and of its tests that may have more files, with their limits."""
 SUBJECTS = {
     "_aiohttp_private.py": "the private names of aiohttp that the transport, or the emulator, uses",
+    "billing_events.py": "what each request cost",
     "cli_login.py": "the login of fal's own command line",
     "client.py": "what a session has under its folder's name",
     "http_over_websocket.py": "direct calls over one WebSocket",
@@ -24,6 +25,7 @@ SUBJECTS = {
     "realtime.py": "realtime connections",
     "reconnecting.py": "a realtime connection that is lost and made again",
     "sse.py": "server-sent events",
+    "usage_lines.py": "what was used and what it cost",
     "uploads.py": "the requests of an upload, on every route",
 }
 """Names that several files of the package have, and the subject that these files share."""

@@ -13,6 +13,7 @@ from fal_async.errors import ConfigurationError
 from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.protocol.platform.documents import Page, object_of, page_with, raw_field, read
 from fal_async.protocol.platform.queries import (
+    Endpoints,
     Names,
     Query,
     endpoint_ids,
@@ -23,7 +24,14 @@ from fal_async.protocol.platform.queries import (
 )
 from fal_async.protocol.platform.usage_lines import expanded, lines_in
 
-METRICS = ("request_count", "success_count", "user_error_count", "error_count", "p50_duration", "p95_duration")
+METRICS = (
+    "request_count",
+    "success_count",
+    "user_error_count",
+    "error_count",
+    "p50_duration",
+    "p95_duration",
+)
 """What `analytics` asks for by default."""
 
 
@@ -35,7 +43,7 @@ class AnalyticsLine:
 
     Attributes:
         endpoint_id: the endpoint.
-        bucket: the beginning of the period, with the offset of the `timezone` that was asked for; None in a summary.
+        bucket: the beginning of the period, in the `timezone` that was asked for; None in a summary.
         request_count: all requests.
         success_count: requests that ended with 2xx.
         user_error_count: requests that ended with 4xx.
@@ -93,7 +101,7 @@ class AnalyticsLine:
 
 
 def analytics_query(
-    ids: Names, series: Query, *, metrics: Names, summary: bool, limit: int | None
+    ids: Endpoints, series: Query, *, metrics: Names, summary: bool, limit: int | None
 ) -> Query:
     """Return the whole query of a report. `ids`: the argument `endpoint_ids`."""
     wanted = names("metrics", metrics)
@@ -107,11 +115,13 @@ def analytics_query(
     ]
 
 
-def required_ids(ids: Names) -> tuple[str, ...]:
+def required_ids(ids: Endpoints) -> tuple[str, ...]:
     """Return 1 to 50 endpoint ids. Raises ConfigurationError for None."""
     checked = endpoint_ids("endpoint_ids", ids)
     if not checked:
-        raise ConfigurationError("endpoint_ids=None: expected an endpoint id such as 'fal-ai/flux/dev', or several")
+        raise ConfigurationError(
+            "endpoint_ids=None: expected an endpoint id such as 'fal-ai/flux/dev', or several"
+        )
     return checked
 
 
@@ -123,5 +133,6 @@ def parse_analytics(response: HttpResponse) -> Page[AnalyticsLine]:
     document = object_of(response)
     lines = lines_in(document)
     return page_with(
-        document, tuple(read(AnalyticsLine, row, place, bucket=bucket, raw=row) for row, place, bucket in lines)
+        document,
+        tuple(read(AnalyticsLine, row, place, bucket=bucket, raw=row) for row, place, bucket in lines),
     )

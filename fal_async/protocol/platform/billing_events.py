@@ -83,7 +83,9 @@ def events_query(
     """Return the checked query of billing events. Raises ConfigurationError for more than 90 days."""
     query = period(start, end)
     if start is not None and end is not None and instant(end) - instant(start) > MAX_SPAN:
-        raise ConfigurationError(f"end={query[1][1]}: expected at most 90 days after start: make several calls")
+        raise ConfigurationError(
+            f"end={query[1][1]}: expected at most 90 days after start: make several calls"
+        )
     return [*query, *filtered, *listed("expand", names("expand", expand)), *page_size(limit)]
 
 
@@ -93,7 +95,9 @@ def tags_query(source: str | None, tags: Tags | None) -> Query:
         return single("source", source)
     values = tuple(_tag_values(tags))
     if not 1 <= len(values) <= MAX_TAGS:
-        raise ConfigurationError(f"tags has {len(values)} values: expected 1 to {MAX_TAGS}, or None for no filter")
+        raise ConfigurationError(
+            f"tags has {len(values)} values: expected 1 to {MAX_TAGS}, or None for no filter"
+        )
     if source not in (None, TAGGED):
         raise ConfigurationError(f"source={source!r} with tags: expected {TAGGED!r}, or None")
     return [("source", TAGGED), *listed("tag", values)]
@@ -101,7 +105,9 @@ def tags_query(source: str | None, tags: Tags | None) -> Query:
 
 def _tag_values(tags: Tags) -> Iterator[str]:
     if not isinstance(tags, Mapping):
-        raise ConfigurationError(f"tags is of type {type(tags).__name__}: expected a mapping of names to values")
+        raise ConfigurationError(
+            f"tags is of type {type(tags).__name__}: expected a mapping of names to values"
+        )
     for name, value in tags.items():
         for each in value if isinstance(value, list | tuple) else (value,):
             if not isinstance(name, str) or not name or not isinstance(each, str | None):

@@ -13,6 +13,7 @@ from fal_async.errors import NotFoundError
 from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.protocol.platform.documents import Page, number, object_of, page_of, raw_field, read, wire
 from fal_async.protocol.platform.queries import (
+    Endpoints,
     Names,
     Query,
     endpoint_ids,
@@ -99,7 +100,7 @@ def models_query(
     q: str | None = None,
     category: str | None = None,
     status: str | None = None,
-    ids: Names | None = None,
+    ids: Endpoints | None = None,
     expand: Names | None = None,
     limit: int | None = None,
 ) -> Query:

@@ -17,7 +17,7 @@ from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 from fal_async.protocol.platform.documents import Page, exact_object_of, page_of, raw_field, read
 from fal_async.protocol.platform.queries import (
     MAX_VALUES,
-    Names,
+    Endpoints,
     Query,
     endpoint_ids,
     listed,
@@ -64,14 +64,14 @@ class Estimate:
     raw: Mapping[str, Any] = raw_field()
 
 
-def pricing_queries(ids: Names) -> Iterator[Query]:
+def pricing_queries(ids: Endpoints) -> Iterator[Query]:
     """Yield the query of each HTTP request that is needed for these endpoints: 50 endpoints each."""
     checked = endpoint_ids("endpoint_ids", _not_none(ids), most=None)
     for start in range(0, len(checked), MAX_VALUES):
         yield listed("endpoint_id", checked[start : start + MAX_VALUES])
 
 
-def _not_none(ids: Names | None) -> Names:
+def _not_none(ids: Endpoints | None) -> Endpoints:
     if ids is None:
         raise ConfigurationError(
             "endpoint_ids=None: expected an endpoint id such as 'fal-ai/flux/dev', or several"

@@ -12,13 +12,14 @@ from urllib.parse import quote, urlencode
 from fal_async.checks import check_int, check_str
 from fal_async.config import Hosts
 from fal_async.errors import NO_REF, ConfigurationError, RequestRef
-from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.endpoint import Endpoint, EndpointId
 from fal_async.protocol.http import JSON_TYPE, HttpRequest, Operation
 from fal_async.protocol.json_input import encode_json
 from fal_async.protocol.options import JSON_HEADERS
 
 MAX_VALUES = 50
 """The most values of one query parameter (protocol 11.7)."""
+BY_ENDPOINT = "models/requests/by-endpoint"
 ADMIN = "an admin key"
 ROOT_ADMIN = "an admin key of the organization's root team"
 """What a 403 says that the call needs. An admin key has the scope ADMIN."""
@@ -26,38 +27,49 @@ Moment = datetime | date | float
 """A time: a `datetime` with a time zone, a `date`, or Unix seconds."""
 Names = str | Iterable[str]
 """One str, or several."""
+Endpoints = str | Endpoint[Any, Any] | Iterable[str | Endpoint[Any, Any]]
+"""One endpoint id or `Endpoint`, or several."""
 Query = list[tuple[str, str]]
 
 
-def names(name: str, values: Names | None, *, most: int | None = MAX_VALUES) -> tuple[str, ...]:
+def names(name: str, values: Names | None) -> tuple[str, ...]:
     """Return the values of a list argument without duplicates; empty for None.
 
-    Raises ConfigurationError for an empty list, more than `most` values, or a value that is not a non-empty str.
+    Raises ConfigurationError for an empty list, more than 50 values, or a value that is not a non-empty str.
     """
     if values is None:
         return ()
-    several = (values,) if isinstance(values, str) else _listed(name, values)
+    several = _listed(name, values)
     for value in several:
         if not isinstance(value, str) or not value.strip():
             raise ConfigurationError(f"{name}: {value!r}: expected a str that is not empty")
-    unique = tuple(dict.fromkeys(several))
-    if not unique or (most is not None and len(unique) > most):
-        expected = "at least 1" if most is None else f"1 to {most}"
-        raise ConfigurationError(
-            f"{name} has {len(unique)} values: expected {expected}, or None for no filter"
-        )
-    return unique
+    return _unique(name, several, MAX_VALUES)
+
+
+def endpoint_ids(name: str, values: Endpoints | None, *, most: int | None = MAX_VALUES) -> tuple[str, ...]:
+    """Return endpoint ids in their usual form, without duplicates; empty for None.
+
+    Raises ConfigurationError for an empty list, more than `most` endpoints, or a malformed id.
+    """
+    if values is None:
+        return ()
+    return _unique(name, (EndpointId.parse(each).full for each in _listed(name, values)), most)
 
 
 def _listed(name: str, values: Any) -> tuple[Any, ...]:
+    if isinstance(values, str | Endpoint):
+        return (values,)
     if isinstance(values, bytes) or not isinstance(values, Iterable):
         raise ConfigurationError(f"{name} is of type {type(values).__name__}: expected a str or several")
     return tuple(values)
 
 
-def endpoint_ids(name: str, values: Names | None, *, most: int | None = MAX_VALUES) -> tuple[str, ...]:
-    """Return endpoint ids in their usual form, checked like `names`; empty for None."""
-    return tuple(dict.fromkeys(EndpointId.parse(each).full for each in names(name, values, most=most)))
+def _unique(name: str, values: Iterable[str], most: int | None) -> tuple[str, ...]:
+    unique = tuple(dict.fromkeys(values))
+    if not unique or (most is not None and len(unique) > most):
+        expected = "at least 1" if most is None else f"1 to {most}, or None for no filter"
+        raise ConfigurationError(f"{name} has {len(unique)} values: expected {expected}")
+    return unique
 
 
 def listed(name: str, values: Iterable[str]) -> Query:
@@ -160,7 +172,6 @@ def reading(
         url=f"{hosts.platform}/{path}" + (f"?{urlencode(parameters)}" if parameters else ""),
         headers={"Accept": accept},
         auth=auth,
-        harmless=True,
         needs=needs,
         ref=ref,
     )
@@ -176,7 +187,6 @@ def posting(
         url=f"{hosts.platform}/{path}",
         headers=JSON_HEADERS,
         body=encode_json(document),
-        harmless=operation is Operation.READ,
         needs=needs,
     )
 

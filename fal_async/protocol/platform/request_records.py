@@ -15,6 +15,8 @@ from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.protocol.platform.analytics_lines import required_ids
 from fal_async.protocol.platform.documents import Page, object_of, page_of, raw_field, read, rows_in, wire
 from fal_async.protocol.platform.queries import (
+    BY_ENDPOINT,
+    Endpoints,
     Moment,
     Names,
     Query,
@@ -31,7 +33,6 @@ from fal_async.protocol.platform.queries import (
 
 MAX_PAGE = 100
 """The most requests on a page of one endpoint's requests (protocol 11.7)."""
-BY_ENDPOINT = "models/requests/by-endpoint"
 
 
 @attrs.frozen(kw_only=True)
@@ -81,7 +82,7 @@ class DeletedFile:
 
 
 def requests_query(
-    ids: Names,
+    ids: Endpoints,
     *,
     start: Moment | None,
     end: Moment | None,
@@ -117,7 +118,7 @@ def search_query(
     query: str | None,
     image_url: str | None,
     video_url: str | None,
-    ids: Names | None,
+    ids: Endpoints | None,
     only_api_requests: bool,
     exclude_api_requests: bool,
     min_similarity: float | None,
@@ -126,12 +127,14 @@ def search_query(
     """Return the checked query of a search. Raises ConfigurationError for arguments that exclude each other."""
     wanted = {"query": query, "image_url": image_url, "video_url": video_url}
     if len(given := [name for name, value in wanted.items() if value is not None]) > 1:
-        raise ConfigurationError(f"{' and '.join(given)}: expected at most one of query, image_url and video_url")
+        raise ConfigurationError(
+            f"{' and '.join(given)}: expected at most one of query, image_url and video_url"
+        )
     flags = {"only_api_requests": only_api_requests, "exclude_api_requests": exclude_api_requests}
     for name, flag in flags.items():
         check_flag(name, flag)
     if only_api_requests and exclude_api_requests:
-        raise ConfigurationError("only_api_requests and exclude_api_requests exclude each other: expected one of them")
+        raise ConfigurationError("only_api_requests with exclude_api_requests: expected at most one of them")
     return [
         *(pair for name, value in wanted.items() for pair in single(name, value)),
         *listed("endpoint_id", endpoint_ids("endpoint_ids", ids)),

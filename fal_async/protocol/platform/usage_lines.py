@@ -25,6 +25,7 @@ from fal_async.protocol.platform.documents import (
 from fal_async.protocol.platform.queries import (
     ADMIN,
     ROOT_ADMIN,
+    Endpoints,
     Moment,
     Names,
     Query,
@@ -72,7 +73,7 @@ class UsageLine:
         cost_subtotal: the cost before discounts; None for an organization.
         cost_discount: the discount as an amount; None for an organization.
         currency: three letters, such as `"USD"`.
-        bucket: the beginning of the period, with the offset of the `timezone` that was asked for; None in a summary.
+        bucket: the beginning of the period, in the `timezone` that was asked for; None in a summary.
         auth_method: the key or login in words, with `expand="auth_method"`.
         auth: the key or login, with `expand="auth_method_structured"`.
         username: the team, for an organization.
@@ -130,7 +131,7 @@ def expanded(summary: bool, expand: Names | None) -> Query:
 
 def filters(
     *,
-    endpoint_id: Names | None = None,
+    endpoint_id: Endpoints | None = None,
     request_id: Names | None = None,
     api_key_id: Names | None = None,
     login_username: Names | None = None,

@@ -14,7 +14,7 @@ from fal_async.errors import ConfigurationError, FalError, ResponseDecodeError
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
 from fal_async.protocol.platform.documents import Page, object_of, page_of, raw_field, read
 from fal_async.protocol.platform.queries import (
-    Names,
+    Endpoints,
     Query,
     check_slug,
     endpoint_ids,
@@ -66,7 +66,7 @@ class Workflow:
         return None if self.user_nickname is None else f"workflows/{self.user_nickname}/{self.name}"
 
 
-def workflows_query(search: str | None, used_endpoint_ids: Names | None, limit: int | None) -> Query:
+def workflows_query(search: str | None, used_endpoint_ids: Endpoints | None, limit: int | None) -> Query:
     return [
         *single("search", search),
         *listed("used_endpoint_ids", endpoint_ids("used_endpoint_ids", used_endpoint_ids)),
@@ -114,4 +114,6 @@ def new_workflow_request(
 
 def possible_workflow(error: FalError, name: str) -> FalError:
     """Return the error of a creation that may have succeeded, with what to do."""
-    return error.at(f"the workflow {name[:60]!r} may exist now: look for it by workflows.list(search=...) first")
+    return error.at(
+        f"the workflow {name[:60]!r} may exist now: look for it by workflows.list(search=...) first"
+    )

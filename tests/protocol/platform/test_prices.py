@@ -87,9 +87,9 @@ def test_one_endpoint_may_be_a_str_and_is_sent_in_its_usual_form() -> None:
     [
         ([], "endpoint_ids has 0 values: expected at least 1"),
         (None, "endpoint_ids=None: expected an endpoint id"),
-        ("", "expected a str that is not empty"),
+        ("", "endpoint id '': expected owner/app"),
         ("flux", "endpoint id 'flux': expected owner/app"),
-        ([7], "endpoint_ids: 7: expected a str"),
+        ([7], "endpoint id 7: expected str such as"),
         (7, "endpoint_ids is of type int: expected a str or several"),
     ],
 )

@@ -97,7 +97,9 @@ def parse_new_key(response: HttpResponse) -> NewApiKey:
             return NewApiKey(**fields)  # type: ignore[arg-type]
     except ResponseDecodeError:
         pass
-    raise ResponseDecodeError("fal created a key, but its response has no key_id, key and key_secret")
+    raise ResponseDecodeError(
+        "fal created a key, but its response can't be read: look for the key by keys.list() and delete it"
+    )
 
 
 def possible_key(error: FalError, alias: str) -> FalError:
