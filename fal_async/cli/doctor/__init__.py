@@ -40,6 +40,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="endpoint of these requests (default: %(default)s)",
     )
     add("--input", metavar="JSON", help="their input (default: a cheap one, known for two cheap endpoints)")
+    add(
+        "--realtime",
+        metavar="ID",
+        help="endpoint at which two realtime sessions are opened (default: none is opened)",
+    )
     add("--yes", action="store_true", help="send them without asking, for scripts")
     add(
         "--patience",

@@ -102,8 +102,14 @@ async def _known(wire: Wire) -> Finding:
     urls = rebuilt_urls(wire.settings.hosts, EndpointId.parse(_APP), request_id)
     request = status_request(urls.status, RequestRef(), logs=False)
     response = await wire.send(request)
-    if response.status == 404 or response.status < 300:
+    if response.status < 300 or (response.status == 404 and _is_from_fal(response)):
         return KEY.ok("known to fal", f"yes ({_ASKED})", known=True)
+    if response.status == 404:
+        return KEY.problem(
+            "known to fal",
+            "unknown: the answer 404 of the queue's host is not fal's",
+            "check that the host is fal's",
+        )
     error = error_of(request, response)
     return _refusal("known to fal", error) or KEY.warning(
         "known to fal",
@@ -111,6 +117,15 @@ async def _known(wire: Wire) -> Finding:
         "try again later",
         status=response.status,
     )
+
+
+def _is_from_fal(response: HttpResponse) -> bool:
+    """Return whether a 404 is the queue's own (protocol 9.3): any other server answers 404, too."""
+    try:
+        document = response.json()
+    except FalError:
+        return False
+    return isinstance(document, dict) and document.get("status") == "NOT_FOUND"
 
 
 async def _scope(wire: Wire) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fal_async.config import PoolOptions, RetryPolicy, Settings, Timeouts
 from fal_async.environment import Environment
@@ -11,6 +11,7 @@ from fal_async.platform import Platform
 from fal_async.protocol.http import HttpRequest, HttpResponse
 from fal_async.session.shared import Shared
 from fal_async.session.view import View
+from fal_async.transport import WebSocket
 from fal_async.transport.progress import Progress
 
 _EVERY_STATUS = range(200, 600)
@@ -37,6 +38,10 @@ class Wire:
         accepted), and ConfigurationError if there is no key, or a setting is invalid.
         """
         return await self._view.transport.send(request, accept=_EVERY_STATUS, progress=progress)
+
+    def websocket(self, url: str) -> AbstractAsyncContextManager[WebSocket]:
+        """Open a WebSocket. Its URL has a token, so the API key is not sent."""
+        return self._view.transport.websocket(url)
 
 
 @asynccontextmanager

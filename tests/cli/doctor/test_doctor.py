@@ -12,6 +12,7 @@ import pytest
 from fal_async.emulator import Emulator, Fault
 from tests.cli.doctor.examined import ROOT, doctor
 from tests.servers.loopback import free_port
+from tests.servers.raw import answer, raw_server
 
 LONG_KEY = "3f2a91c4-0000-4000-8000-1234567890ab:0123456789abcdef0123456789abcdef"
 
@@ -127,6 +128,23 @@ async def test_account_without_balance_exits_with_3_and_says_where_to_top_up(emu
     report = await doctor(FAL_BASE_URL=emulator.url, FAL_KEY=emulator.key)
     assert report.status == 3
     assert "billing" in report.found("key", "known to fal")["way_out"]
+
+
+async def test_scope_of_the_key_is_reported_and_an_empty_balance_is_a_problem() -> None:
+    async with Emulator(speed=50, balance="0") as emulator:
+        admin = await doctor(FAL_BASE_URL=emulator.url, FAL_KEY=emulator.admin_key)
+        api = await doctor(FAL_BASE_URL=emulator.url, FAL_KEY=emulator.key)
+    assert (admin.status, api.status) == (3, 0)
+    assert admin.found("key", "scope")["facts"] == {"scope": "ADMIN"}
+    assert "no balance" in admin.found("key", "scope")["text"]
+    assert api.found("key", "scope")["facts"] == {"scope": "API"}
+
+
+async def test_server_that_answers_404_in_another_form_does_not_pass_for_fal() -> None:
+    async with raw_server(lambda _: answer({"detail": "Not Found"}, 404)) as url:
+        report = await doctor(FAL_BASE_URL=url, FAL_KEY=LONG_KEY)
+    assert report.status == 1
+    assert "is not fal's" in report.found("key", "known to fal")["text"]
 
 
 async def test_server_that_answers_the_key_check_with_500_is_a_warning(emulator: Emulator) -> None:

@@ -24,7 +24,7 @@ LIMIT = 20.0
 
 
 def nothing_here(_: Asked) -> bytes:
-    return answer({}, 404, date=formatdate(usegmt=True))
+    return answer({"status": "NOT_FOUND"}, 404, date=formatdate(usegmt=True))
 
 
 async def seen(origin: str, route: Route = DIRECT, *, trust: ssl.SSLContext | None = None) -> HostProbe:

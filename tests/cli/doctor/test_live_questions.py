@@ -113,6 +113,25 @@ async def test_history_that_lags_longer_than_the_patience_is_unknown() -> None:
         assert answers["history-lag"].seen == "not within 0.5 s"
 
 
+@pytest.mark.parametrize(("fault", "said"), [(None, "accepted"), ("lie", "refused by a frame Unauthorized")])
+async def test_realtime_sessions_are_opened_with_each_token_and_closed(
+    emulator: Emulator, fault: str | None, said: str
+) -> None:
+    plan = plan_of(LLM, None, "fal-ai/fast-lcm-diffusion")
+    if fault is not None:
+        emulator.faults.add(
+            Fault.answer(
+                200, on="realtime_token", body='"not-a-token"', headers={"Content-Type": "application/json"}
+            )
+        )
+    async with open_wire(Environment(key=emulator.key, hosts=emulator.hosts), 10.0) as wire:
+        seen = Observations(LiveRequests(wire, plan.endpoint, plan.body, 0.2, plan.realtime))
+        answers = await ask(seen, "realtime-alias", "realtime-path")
+    assert answers["realtime-alias"].seen == said
+    assert answers["realtime-path"].seen == "accepted"
+    assert emulator.count("realtime") == 2
+
+
 def always(body: object, status: int = 200, **headers: str) -> Replaced:
     return lambda _: answer(body, status, **headers)
 

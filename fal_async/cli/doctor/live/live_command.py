@@ -37,7 +37,7 @@ _LEAVING = "ending the requests that still run on fal. Press Ctrl-C again to exi
 def ask_fal(options: argparse.Namespace) -> int:
     """Print the report, ask the questions if the user agrees, and return the exit status."""
     try:
-        plan = plan_of(options.endpoint, options.input)
+        plan = plan_of(options.endpoint, options.input, options.realtime)
         if not options.yes and not can_confirm():
             raise ConfigurationError(
                 "this sends requests that are billed, and no terminal can ask you: pass --yes. Nothing was sent"
@@ -78,7 +78,7 @@ async def _outcome(options: argparse.Namespace, plan: Plan, findings: Sequence[F
         if not options.yes and not await confirmed():
             say("nothing was sent")
             return None
-        requests = LiveRequests(wire, plan.endpoint, plan.body, options.patience)
+        requests = LiveRequests(wire, plan.endpoint, plan.body, options.patience, plan.realtime)
         answers: list[Answer] = []
         running: list[str] = []
         try:

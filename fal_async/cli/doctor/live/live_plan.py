@@ -14,6 +14,7 @@ from fal_async.cli.doctor.wire import Wire
 from fal_async.errors import ConfigurationError, FalError, one_line
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.json_input import encode_json
+from fal_async.protocol.realtime import DEFAULT_PATH
 from fal_async.storage.threads import abandonable
 
 INPUTS: Mapping[str, Mapping[str, Any]] = {
@@ -35,10 +36,12 @@ class Plan:
     Attributes:
         endpoint: the endpoint.
         input: the input.
+        realtime: the endpoint of realtime sessions, with its path; None: none.
     """
 
     endpoint: EndpointId
     input: Mapping[str, Any]
+    realtime: EndpointId | None = None
 
     @property
     def body(self) -> bytes:
@@ -46,9 +49,14 @@ class Plan:
         return encode_json(self.input)
 
 
-def plan_of(endpoint_id: str, input: str | None) -> Plan:
-    """Return the plan. `input`: JSON text; None: the known input of the endpoint. ConfigurationError if invalid."""
+def plan_of(endpoint_id: str, input: str | None, realtime: str | None = None) -> Plan:
+    """Return the plan, or raise ConfigurationError if it is invalid.
+
+    `input`: JSON text; None: the known input of the endpoint. `realtime`: the endpoint of realtime sessions; None:
+    there are none.
+    """
     endpoint = EndpointId.parse(endpoint_id)
+    sessions = None if realtime is None else EndpointId.parse(f"{realtime}{DEFAULT_PATH}")
     if input is None:
         known = INPUTS.get(endpoint.full)
         if known is None:
@@ -56,7 +64,7 @@ def plan_of(endpoint_id: str, input: str | None) -> Plan:
                 f"--endpoint {endpoint.full}: pass --input '{{...}}', a cheap input for it (known without: "
                 f"{', '.join(INPUTS)})"
             )
-        return Plan(endpoint=endpoint, input=known)
+        return Plan(endpoint=endpoint, input=known, realtime=sessions)
     try:
         value = json.loads(input)
     except ValueError as error:
@@ -65,19 +73,27 @@ def plan_of(endpoint_id: str, input: str | None) -> Plan:
         ) from None
     if not isinstance(value, dict):
         raise ConfigurationError(f"--input: expected a JSON object, got {type(value).__name__}")
-    return Plan(endpoint=endpoint, input=value)
+    return Plan(endpoint=endpoint, input=value, realtime=sessions)
 
 
 async def announcement(plan: Plan, wire: Wire) -> str:
     """Return what will be sent, and what it costs by fal's prices, which are read first and cost nothing."""
-    return "\n".join(
-        (
-            f"This sends up to {MOST_REQUESTS} requests to {plan.endpoint.full} at {wire.settings.hosts.queue}, "
-            f"with the input {one_line(plan.body.decode(), 120)}",
-            await _price(plan, wire),
-            "Each request is followed to its end or cancelled, also after Ctrl-C. All other calls cost nothing.",
+    sessions = (
+        ""
+        if plan.realtime is None
+        else (
+            f"It opens two realtime sessions at {plan.realtime.full} for a few seconds, without an input; some apps "
+            "bill the time."
         )
     )
+    lines = (
+        f"This sends up to {MOST_REQUESTS} requests to {plan.endpoint.full} at {wire.settings.hosts.queue}, "
+        f"with the input {one_line(plan.body.decode(), 120)}",
+        await _price(plan, wire),
+        sessions,
+        "Each request is followed to its end or cancelled, also after Ctrl-C. All other calls cost nothing.",
+    )
+    return "\n".join(filter(None, lines))
 
 
 async def _price(plan: Plan, wire: Wire) -> str:

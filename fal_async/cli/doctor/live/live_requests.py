@@ -68,10 +68,19 @@ class LiveRequests:
         endpoint: the endpoint of all requests.
         body: the JSON of the input.
         patience: seconds that a request may take, and that a record may be awaited.
+        realtime: the endpoint, with its path, of realtime sessions. None: no session is opened.
     """
 
-    def __init__(self, wire: Wire, endpoint: EndpointId, body: bytes, patience: float) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        endpoint: EndpointId,
+        body: bytes,
+        patience: float,
+        realtime: EndpointId | None = None,
+    ) -> None:
         self.wire: Wire = wire
+        self.realtime: EndpointId | None = realtime
         self.endpoint: EndpointId = endpoint
         self.body: bytes = body
         self.patience: float = patience
