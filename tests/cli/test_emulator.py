@@ -59,14 +59,16 @@ def test_an_emulator_without_keys_serves_calls_without_a_key() -> None:
 
 
 def test_options_of_accounts_and_retention_reach_the_emulator() -> None:
-    options = "--account a:b --concurrency 2 --balance 0.50 --keep-jobs 5 --forget-after 60 --file-lifetime 60 --gone-status 410"
+    accounts = "--account a:b --concurrency 2 --balance 0.50"
+    memory = "--keep-jobs 5 --forget-after 60 --file-lifetime 60 --gone-status 410"
+    options = f"{accounts} {memory}"
     with process("--port", "0", "--speed", "50", "--plain-pictures", *options.split()) as running:
         url = url_of(running)
         assert run_model(url, "a:b")["output"]
         with urllib.request.urlopen(f"{url}/_emulator/accounts", timeout=LIMIT) as answer:
             names = ("nickname", "concurrency", "balance")
-            accounts = [tuple(account[name] for name in names) for account in json.load(answer)]
-        assert accounts == [("emulator", 2, 0.5), ("a", 2, None)]
+            shown = [tuple(account[name] for name in names) for account in json.load(answer)]
+        assert shown == [("emulator", 2, 0.5), ("a", 2, None)]
 
 
 def test_one_key_for_two_accounts_exits_with_1_and_one_line() -> None:

@@ -63,6 +63,8 @@ class Job:
         billable_units: what fal would bill, 0 if the job failed; None before completion, unless the endpoint called
             `bill`.
         price: the price of a unit when the job was completed; None before that, and if the endpoint has no price.
+        payloads_deleted: whether the caller deleted input and output (protocol 11.10); then `input` is None and
+            `answer` has no body.
         forgotten: whether a restart without memory deleted the job for clients, so that its id gets 404;
             `Emulator.jobs` still lists it.
         watchers: events that are set when the state or the logs change.
@@ -92,6 +94,7 @@ class Job:
     inference_time: float | None = None
     billable_units: float | None = None
     price: Price | None = None
+    payloads_deleted: bool = False
     forgotten: bool = False
     watchers: set[asyncio.Event] = attrs.field(factory=set, init=False, repr=False)
 
@@ -130,6 +133,12 @@ class Job:
         if self.failed:
             self.error, self.error_type = _describe(answer)
         self.move(COMPLETED)
+
+    def delete_payloads(self) -> None:
+        """Delete input and output of a completed job; only the emulator calls this."""
+        self.payloads_deleted, self.input = True, None
+        if self.answer is not None:
+            self.answer = Answer(self.answer.status)
 
     def notify(self) -> None:
         """Wake the watchers; only the emulator calls this."""

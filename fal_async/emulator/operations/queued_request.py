@@ -43,7 +43,7 @@ def _visible_logs(job: Job) -> list[dict[str, Any]]:
 
 
 async def result(_: Core, call: Call) -> Answer:
-    if call.job is None:
+    if call.job is None or call.job.payloads_deleted:
         return no_request()
     if call.job.state != COMPLETED:
         answer = request_error(400, "Request is still in progress")

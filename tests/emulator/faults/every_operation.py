@@ -244,7 +244,7 @@ WAYS: Mapping[str, tuple[Callable[[Caller], Awaitable[tuple[Any, ...]]], ...]] =
     "cancel": (_cancel,),
     "file": (_file,),
     "platform": (asking("GET", "/api.fal.ai/v1/models"),),
-    "rest": (asking("POST", "/rest.fal.ai/tokens/realtime", json=_APPS),),
+    "rest": (asking("GET", "/rest.fal.ai/users/current"),),
     "token": (
         asking(
             "POST",

@@ -42,6 +42,18 @@ def flag(call: Call, name: str, *, default: bool = False) -> bool:
     return choice(call, name, ("true", "false"), str(default).lower()) == "true"
 
 
+def number(call: Call, name: str, low: float, high: float) -> float:
+    """Return a number, by default the lowest."""
+    text = call.query.get(name, str(low))
+    try:
+        value = float(text)
+    except ValueError:
+        value = high + 1
+    if not low <= value <= high:
+        raise invalid(f"{name}={text!r}: expected a number from {low:g} to {high:g}")
+    return value
+
+
 def request_uuid(text: str) -> str:
     """Return a request id in its usual form."""
     try:
