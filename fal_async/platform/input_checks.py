@@ -9,6 +9,7 @@ from fal_async.errors import ConfigurationError
 from fal_async.platform.schemas import Schemas
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.schemas import input_values
+from fal_async.protocol.schemas.endpoint_schema import EndpointSchema
 from fal_async.protocol.schemas.input_keys import key_problems, top_level_keys
 
 
@@ -20,17 +21,19 @@ class InputChecks:
 
     async def check(self, endpoint: EndpointId, input: Any, check: Check) -> None:
         """Raise ConfigurationError if the input does not fit; do nothing if the schema can't be had."""
-        if check == "off":
-            return
         if check == "schema":
             input_values.check_is_installed()
-        schema = await self._schemas.get_if_possible(endpoint)
-        if schema is None or schema.input is None:
-            return
-        problems = key_problems(schema.input, top_level_keys(input))
-        if not problems and check == "schema":
-            problems = input_values.value_problems(schema.input, input)
+        schema = None if check == "off" else await self._schemas.get_if_possible(endpoint)
+        problems = "" if schema is None else _problems(schema, input, check)
         if problems:
             raise ConfigurationError(
                 f'{problems}. Nothing was sent; check="off" sends it', endpoint_id=endpoint.full
             )
+
+
+def _problems(schema: EndpointSchema, input: Any, check: Check) -> str:
+    if schema.input is None:
+        return ""
+    if problems := key_problems(schema.input, top_level_keys(input)):
+        return f"input: {problems}"
+    return input_values.value_problems(schema.input, input) if check == "schema" else ""

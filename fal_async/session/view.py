@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fal_async.keyed.ledger_requests import LedgerRequests
     from fal_async.platform import Platform
     from fal_async.platform.input_checks import InputChecks
+    from fal_async.platform.schema_store import SchemaStore
     from fal_async.platform.schemas import Schemas
     from fal_async.protocol.platform.price_cache import PriceCache
     from fal_async.protocol.polling import RunTimesByEndpoint
@@ -55,6 +56,12 @@ class Learned:
         from fal_async.protocol.platform.price_cache import PriceCache
 
         return PriceCache()
+
+    @cached_property
+    def schemas(self) -> SchemaStore:
+        from fal_async.platform.schema_store import SchemaStore
+
+        return SchemaStore()
 
     @cached_property
     def cdn_token(self) -> SingleFlight[CdnToken]:
@@ -159,7 +166,7 @@ class View:
     def schemas(self) -> Schemas:
         from fal_async.platform.schemas import Schemas
 
-        return Schemas(self.transport, self.settings, self.shared.schemas)
+        return Schemas(self.transport, self.settings, public=self.shared.schemas, own=self.learned.schemas)
 
     @cached_property
     def _input_checks(self) -> InputChecks:

@@ -46,7 +46,7 @@ async def test_an_unknown_key_is_reported_with_the_right_one_before_anything_is_
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:
         await call(fal, name, TYPO, check="required")
-    assert caught.value.message.startswith("unknown key 'numimages' (did you mean 'num_images'?)")
+    assert caught.value.message.startswith("input: unknown key 'numimages' (did you mean 'num_images'?)")
     assert caught.value.endpoint_id is not None
     assert is_untouched(emulator)
 
@@ -224,8 +224,7 @@ async def test_an_input_is_sent_unchecked_if_its_schema_can_not_be_had(
     emulator: Emulator, fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "fal_async")
-    for _ in range(9):
-        emulator.faults.add(fault)
+    emulator.faults.add(attrs.evolve(fault, times=9))
     async with session_on(emulator, check="required", timeout=impatient(0.5)) as fal:
         for _ in range(3):
             await fal.run(LLM, {"prompt": "x", "unknown": 1})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 
 import pytest
 
 from fal_async import (
     ConfigurationError,
+    Endpoint,
     EndpointSchema,
     NotFoundError,
     ResponseDecodeError,
@@ -35,8 +37,9 @@ async def test_the_schema_of_an_endpoint_has_its_input_output_and_fields(fal: Se
     assert (count.type, count.default, count.limits_text()) == ("int", 1, "1 to 4")
 
 
-async def test_an_endpoint_given_as_a_url_is_looked_up_by_its_id(fal: Session, emulator: Emulator) -> None:
+async def test_an_endpoint_given_as_a_url_or_a_value_is_looked_up_by_its_id(fal: Session) -> None:
     assert (await fal.platform.schema("https://fal.run/fal-ai/flux/dev")).endpoint_id == FLUX
+    assert (await fal.platform.schema(Endpoint(FLUX))).endpoint_id == FLUX
 
 
 async def test_calls_at_the_same_time_and_views_share_one_http_request(emulator: Emulator) -> None:
@@ -60,15 +63,54 @@ async def test_a_cancelled_caller_does_not_stop_the_others(fal: Session, emulato
     assert emulator.count("openapi") == 1
 
 
-@pytest.mark.parametrize("endpoint_id", ["fal-ai/fluxx/dev", "workflows/me/my-flow"])
+@pytest.mark.parametrize(
+    ("endpoint_id", "advice"),
+    [
+        ("fal-ai/fluxx/dev", "check the id, or search with fal.platform.models('fluxx')"),
+        ("workflows/me/my-flow", "check workflows/OWNER/NAME"),
+    ],
+)
 async def test_an_unknown_endpoint_is_not_found_and_the_error_says_what_to_do(
-    fal: Session, endpoint_id: str
+    fal: Session, endpoint_id: str, advice: str
 ) -> None:
     with pytest.raises(NotFoundError) as caught:
         await fal.platform.schema(endpoint_id)
-    assert "check the id, or search" in str(caught.value)
+    assert advice in str(caught.value)
     assert caught.value.endpoint_id == endpoint_id
     assert len(caught.value.message) < 200
+
+
+WORKFLOW = {
+    "workflow": {"name": "my-flow", "contents": {"schema": {"input": {"prompt": {"required": True}}}}}
+}
+
+
+async def test_the_schema_of_a_workflow_is_read_from_its_definition_with_the_api_key(
+    emulator: Emulator,
+) -> None:
+    emulator.faults.add(Fault.answer(200, body=json.dumps(WORKFLOW), on="platform", times=2))
+    async with session_on(emulator) as fal:
+        view = fal.with_options(tags={"a": "b"})
+        schema = await fal.platform.schema("workflows/me/my-flow")
+        assert await view.platform.schema("workflows/me/my-flow") is schema
+        with pytest.raises(ConfigurationError, match="missing key 'prompt'"):
+            await fal.subscribe("workflows/me/my-flow", {}, check="required")
+        other = fal.with_options(credentials="other:key")
+        assert await other.platform.schema("workflows/me/my-flow") is not schema
+    assert schema.input is not None
+    assert schema.input["required"] == ["prompt"]
+    asked = [request for request in emulator.requests if request.kind == "platform"]
+    assert [request.path.rpartition("/v1/")[2] for request in asked] == ["workflows/me/my-flow"] * 2
+    assert [request.headers["Authorization"] for request in asked] == [f"Key {emulator.key}", "Key other:key"]
+    assert list(emulator.books) == []
+
+
+async def test_the_input_of_an_unknown_workflow_is_not_checked_and_fal_refuses_the_id(
+    fal: Session, emulator: Emulator
+) -> None:
+    with pytest.raises(NotFoundError):
+        await fal.subscribe("workflows/me/my-flow", {"any": 1}, check="required")
+    assert list(emulator.books) == []
 
 
 async def test_a_failure_is_not_kept_so_that_the_next_call_asks_again(emulator: Emulator) -> None:
