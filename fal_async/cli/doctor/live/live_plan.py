@@ -78,22 +78,23 @@ def plan_of(endpoint_id: str, input: str | None, realtime: str | None = None) ->
 
 async def announcement(plan: Plan, wire: Wire) -> str:
     """Return what will be sent, and what it costs by fal's prices, which are read first and cost nothing."""
-    sessions = (
-        ""
-        if plan.realtime is None
-        else (
-            f"It opens two realtime sessions at {plan.realtime.full} for a few seconds, without an input; some apps "
-            "bill the time."
-        )
-    )
     lines = (
         f"This sends up to {MOST_REQUESTS} requests to {plan.endpoint.full} at {wire.settings.hosts.queue}, "
         f"with the input {one_line(plan.body.decode(), 120)}",
         await _price(plan, wire),
-        sessions,
+        _sessions(plan.realtime),
         "Each request is followed to its end or cancelled, also after Ctrl-C. All other calls cost nothing.",
     )
     return "\n".join(filter(None, lines))
+
+
+def _sessions(realtime: EndpointId | None) -> str:
+    if realtime is None:
+        return ""
+    return (
+        f"It opens two realtime sessions at {realtime.full} for a few seconds, without an input. "
+        "Some apps bill the time."
+    )
 
 
 async def _price(plan: Plan, wire: Wire) -> str:
