@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fal_async.protocol.platform.documents import Page
     from fal_async.protocol.platform.key_records import ApiKey, NewApiKey
     from fal_async.protocol.platform.model_catalog import Model, PlatformMeta
+    from fal_async.protocol.platform.price_cache import Cost
     from fal_async.protocol.platform.prices import Estimate, Price
     from fal_async.protocol.platform.request_records import DeletedFile, RequestRecord
     from fal_async.protocol.platform.usage_lines import AuthMethod, UsageLine
@@ -36,6 +37,7 @@ _HOMES = {
     "ApiKey": "protocol.platform.key_records",
     "AuthMethod": "protocol.platform.usage_lines",
     "BillingEvent": "protocol.platform.billing_events",
+    "Cost": "protocol.platform.price_cache",
     "DeletedFile": "protocol.platform.request_records",
     "Estimate": "protocol.platform.prices",
     "Keys": "platform.key_operations",
@@ -60,6 +62,7 @@ __all__ = [
     "ApiKey",
     "AuthMethod",
     "BillingEvent",
+    "Cost",
     "DeletedFile",
     "Estimate",
     "Keys",

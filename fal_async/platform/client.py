@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from fal_async.config import Settings
-from fal_async.errors import short_tracebacks
+from fal_async.errors import NotFoundError, short_tracebacks
 from fal_async.platform.account_operations import Account
 from fal_async.platform.key_operations import Keys
 from fal_async.platform.listing import Listing
@@ -33,7 +33,7 @@ from fal_async.protocol.platform.analytics_lines import METRICS, AnalyticsLine
 from fal_async.protocol.platform.billing_events import BillingEvent, Tags
 from fal_async.protocol.platform.documents import Page
 from fal_async.protocol.platform.model_catalog import Model, PlatformMeta
-from fal_async.protocol.platform.price_cache import PriceCache
+from fal_async.protocol.platform.price_cache import Cost, PriceCache, cost_of, units_of
 from fal_async.protocol.platform.prices import Estimate, Price
 from fal_async.protocol.platform.queries import Endpoints, Moment, Names
 from fal_async.protocol.platform.request_records import DeletedFile, RequestRecord
@@ -478,6 +478,35 @@ class Platform:
     def workflows(self) -> Workflows:
         """The account's workflows: list, get, create."""
         return Workflows(self._sender)
+
+    async def cost(self, endpoint_id: str | Endpoint[Any, Any], units: Decimal | float) -> Cost:
+        """Return what billing units of an endpoint cost this account, by its list price (protocol 11.8).
+
+        A price that the session has fetched in the last hour is used again; its age is in the value. Discounts of
+        the account are not known before it is billed. Cancelling is safe.
+
+        Args:
+            endpoint_id: such as `"fal-ai/flux/dev"`, or an `Endpoint`.
+            units: how many units, at least 0, such as images. `pricing` says what is counted.
+
+        Returns:
+            The exact cost, with the price and its age.
+
+        Raises:
+            ConfigurationError: an invalid argument, or a session without a key of its own. Nothing was sent.
+            NotFoundError: fal has no price of this endpoint.
+            ApiError: another error response of fal.
+            TransportError: fal was not reached.
+            SessionStateError: the session is closed.
+        """
+        wanted, quantity = EndpointId.parse(endpoint_id).full, units_of(units)
+        cached = self._known_prices.find(wanted, time.time())
+        if cached is None:
+            await self.pricing(wanted)
+            cached = self._known_prices.find(wanted, time.time())
+        if cached is None:
+            raise NotFoundError("fal sent no price of this endpoint", status=404, endpoint_id=wanted)
+        return cost_of(cached, quantity, time.time())
 
     async def meta(self) -> PlatformMeta:
         """Return facts about fal's platform, such as the addresses of its webhooks (protocol 11.11).

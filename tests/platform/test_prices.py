@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from fal_async import NotFoundError, Session
+from fal_async import ConfigurationError, NotFoundError, Session
 from fal_async.emulator import Emulator
 
 FLUX, LLM = "fal-ai/flux/dev", "fal-ai/any-llm"
@@ -75,3 +76,25 @@ async def test_a_price_of_one_account_is_never_used_for_another_account(
     other = fal.with_options(credentials=emulator.add_account("other:key").key)
     assert (await tagged.subscribe("me/model", {})).cost == Decimal("0.1")
     assert (await other.subscribe("me/model", {})).cost is None
+
+
+async def test_a_cost_is_exact_and_its_price_is_fetched_once(fal: Session, emulator: Emulator) -> None:
+    first = await fal.platform.cost(FLUX, 3)
+    second = await fal.with_options(tags={"a": "b"}).platform.cost(FLUX, Decimal("0.1"))
+    assert emulator.count("platform") == 1
+    assert (first.amount, second.amount) == (first.unit_price * 3, first.unit_price * Decimal("0.1"))
+    assert (first.currency, bool(first.unit), first.age >= 0.0) == ("USD", True, True)
+
+
+@pytest.mark.parametrize("units", [-1, float("nan"), float("inf"), True, "3"])
+async def test_a_cost_of_wrong_units_raises_and_nothing_is_sent(
+    units: Any, fal: Session, emulator: Emulator
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"units=.*expected a finite number"):
+        await fal.platform.cost(FLUX, units)
+    assert emulator.count("platform") == 0
+
+
+async def test_the_cost_of_an_endpoint_without_a_price_is_not_found(fal: Session) -> None:
+    with pytest.raises(NotFoundError):
+        await fal.platform.cost("fal-ai/does-not-exist", 1)

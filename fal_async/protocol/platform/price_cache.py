@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import attrs
 
+from fal_async.errors import ConfigurationError
 from fal_async.protocol.amounts import product
 
 if TYPE_CHECKING:
@@ -38,6 +40,54 @@ class CachedPrice:
     def age(self, now: float) -> float:
         """Return the seconds since the price was fetched; 0 if the clock was set back."""
         return max(0.0, now - self.fetched_at)
+
+
+@attrs.frozen(kw_only=True)
+class Cost:
+    """What billing units cost by the list price of this account, before discounts.
+
+    Attributes:
+        endpoint_id: the endpoint.
+        amount: the exact cost.
+        currency: three letters, such as `"USD"`.
+        units: how many units.
+        unit: what is counted, such as `"image"`.
+        unit_price: the price of a unit.
+        age: how many seconds ago the price was fetched.
+    """
+
+    endpoint_id: str
+    amount: Decimal
+    currency: str
+    units: Decimal
+    unit: str
+    unit_price: Decimal
+    age: float
+
+
+def units_of(value: Decimal | float) -> Decimal:
+    """Return a number of billing units as it is written: 0.1 is a tenth.
+
+    Raises ConfigurationError if it is not a finite number >= 0.
+    """
+    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0:
+        raise ConfigurationError(f"units={value!r}: expected a finite number >= 0")
+    return Decimal(str(value))
+
+
+def cost_of(cached: CachedPrice, units: Decimal, now: float) -> Cost:
+    """Return what a number of units costs by a price that was fetched."""
+    price = cached.price
+    return Cost(
+        endpoint_id=price.endpoint_id,
+        amount=product(price.unit_price, units),
+        currency=price.currency,
+        units=units,
+        unit=price.unit,
+        unit_price=price.unit_price,
+        age=cached.age(now),
+    )
 
 
 class PriceCache:
