@@ -1,6 +1,7 @@
 """The code blocks of the documents, and how each is run: a comment before a block says so.
 
 - `<!-- run: script -->` and `<!-- run: snippet -->` (within a session): `test_readme.py`
+- `<!-- run: console -->` (commands, and what they print): `test_console.py`
 - `<!-- run: NAME -->` with another name: `test_recipes.py`, `test_programs.py`, `engines/` or `tests/workers`
 - `<!-- no-run: REASON -->`
 """
