@@ -6,6 +6,8 @@ import asyncio
 import uuid
 from collections.abc import Iterator, Mapping
 
+import attrs
+
 from fal_async.auth.chain import key_source, place_of_key
 from fal_async.cli.doctor.finding import Finding, Topic
 from fal_async.cli.doctor.wire import Wire, open_wire
@@ -86,7 +88,8 @@ def _contradictions(variables: Mapping[str, str]) -> Iterator[Finding]:
 async def known_findings(environment: Environment) -> list[Finding]:
     """Ask fal about the key by two reads, which cost nothing. It raises no FalError, and cancelling is safe."""
     try:
-        async with open_wire(environment, _LIMIT) as wire:
+        # FAL_LOG has its own finding, and must not hide this one if it is invalid.
+        async with open_wire(attrs.evolve(environment, log=None), _LIMIT) as wire:
             async with asyncio.timeout(_LIMIT):
                 known, scope = await asyncio.gather(_known(wire), _scope(wire))
     except FalError as error:
@@ -179,10 +182,8 @@ def _refusal(name: str, error: ApiError) -> Finding | None:
 
 
 def _not_asked(name: str, error: FalError) -> Finding:
-    refused = isinstance(error, AuthenticationError)
-    return KEY.problem(
-        name,
-        f"not asked: {error.message}",
-        "run `fal auth login` again, or set FAL_KEY" if refused else "see the other problems of this report",
-        about_credentials=refused,
-    )
+    # A ConfigurationError is about the login: other settings were read before.
+    if isinstance(error, AuthenticationError | ConfigurationError):
+        way_out = "run `fal auth login` again, or set FAL_KEY"
+        return KEY.problem(name, f"not asked: {error.message}", way_out, about_credentials=True)
+    return KEY.problem(name, f"not asked: {error.message}", "see the hosts below, and try again later")

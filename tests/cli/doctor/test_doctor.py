@@ -123,6 +123,27 @@ async def test_half_a_key_and_an_ignored_key_are_warnings(emulator: Emulator) ->
     assert "FAL_FORCE_AUTH_BY_USER" in report.found("key", "ignored")["text"]
 
 
+async def test_login_that_cannot_be_read_exits_with_3_and_an_unknown_log_level_does_not_hide_it(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "auth0_token").mkdir()
+    report = await doctor(FAL_BASE_URL=emulator.url, FAL_HOME_DIR=str(tmp_path), FAL_LOG="loud")
+    assert report.status == 3
+    assert report.found("key", "source")["text"] == "the login of fal's command line"
+    assert "can't be read" in report.found("key", "known to fal")["text"]
+
+
+async def test_login_of_the_command_line_is_asked_about_like_a_key(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    emulator.add_login("refresh-1")
+    (tmp_path / "auth0_token").write_text("refresh-1")
+    report = await doctor(FAL_BASE_URL=emulator.url, FAL_HOME_DIR=str(tmp_path))
+    assert report.status == 0
+    assert report.found("key", "known to fal")["state"] == "ok"
+    assert report.found("key", "scope")["facts"] == {"scope": "ADMIN"}
+
+
 async def test_account_without_balance_exits_with_3_and_says_where_to_top_up(emulator: Emulator) -> None:
     emulator.faults.add(Fault.balance(on="status"))
     report = await doctor(FAL_BASE_URL=emulator.url, FAL_KEY=emulator.key)

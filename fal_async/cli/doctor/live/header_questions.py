@@ -110,7 +110,7 @@ QUESTIONS = (
     Question(
         name="result-id",
         section="3.2",
-        asks="is x-fal-request-id of a result the request id?",
+        asks="x-fal-request-id of a result and the request id",
         sheet="it has the request's id",
         expected=("equal",),
         ask=_result_id,
@@ -126,7 +126,7 @@ QUESTIONS = (
     Question(
         name="cdn-token",
         section="14, no. 45",
-        asks="does a result have x-fal-cdn-token? (Its value is not shown.)",
+        asks="x-fal-cdn-token of a result (its value is not shown)",
         sheet="seen on results; not documented",
         ask=_cdn_token,
     ),
@@ -140,7 +140,7 @@ QUESTIONS = (
     Question(
         name="rate-limits",
         section="14, no. 34",
-        asks="response headers about rate limits, and Retry-After",
+        asks="headers about rate limits, and Retry-After",
         sheet="none is documented",
         expected=("none",),
         ask=_rate_limits,

@@ -107,7 +107,7 @@ QUESTIONS = (
     Question(
         name="history-lag",
         section="11.7",
-        asks="when does the history list a request as ended?",
+        asks="lag of the request history",
         sheet="it lags by a few minutes",
         ask=_lag,
     ),
@@ -136,14 +136,14 @@ QUESTIONS = (
     Question(
         name="billing-lag",
         section="11.9",
-        asks="when do the billing events list a request? (ADMIN key)",
+        asks="lag of the billing events (ADMIN key)",
         sheet="it lags by a few minutes",
         ask=_billing_lag,
     ),
     Question(
         name="usage-lag",
         section="11.7",
-        asks="when does the usage count a request? (ADMIN key)",
+        asks="lag of the usage (ADMIN key)",
         sheet="it lags by a few minutes",
         ask=_usage_lag,
     ),

@@ -71,7 +71,7 @@ async def _ask_fal(options: argparse.Namespace, plan: Plan) -> int:
 async def _outcome(options: argparse.Namespace, plan: Plan, findings: Sequence[Finding]) -> Outcome | None:
     """Return what came of the questions; None if they were not asked."""
     if any(finding.topic in _NEEDED for finding in problems(findings)):
-        say(f"{PROGRAM} {_VERB}: nothing was sent, because of the problems above")
+        say(f"{PROGRAM} {_VERB}: nothing was sent, because of the problems in the report")
         return None
     async with open_wire(from_env(), _LIMIT) as wire:
         say(await announcement(plan, wire))

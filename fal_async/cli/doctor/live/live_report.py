@@ -12,7 +12,7 @@ from fal_async.cli.doctor.live.question import Answer, Verdict
 from fal_async.version import __version__
 
 SHEET = "fal_async/protocol/README.md"
-_COLUMNS = ("verdict", "protocol", "question", "the sheet says", "seen")
+_COLUMNS = ("verdict", "protocol", "question", "seen", "the sheet says")
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +42,7 @@ class Outcome:
 
 
 def table_of(outcome: Outcome) -> str:
-    """Return a table in Markdown, whose columns are aligned, and lines about the rest."""
+    """Return a table in Markdown, and lines about the rest. What the sheet says is left out where fal agrees."""
     head = (
         f"fal-async doctor --live: fal_async {__version__}, {outcome.endpoint_id} at {outcome.queue}, "
         f"{outcome.submitted} requests, billable units {' + '.join(outcome.units) or 'not told'}"
@@ -52,19 +52,23 @@ def table_of(outcome: Outcome) -> str:
 
 def _rows(answers: Sequence[Answer]) -> list[str]:
     rows = [_COLUMNS, *(_cells(answer) for answer in answers)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    # The last column is not padded, so that most lines stay short.
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS) - 1)]
     lines = [_line(row, widths) for row in rows]
-    return [lines[0], f"|{'|'.join('-' * (width + 2) for width in widths)}|", *lines[1:]]
+    return [lines[0], _line([*("-" * width for width in widths), "---"], widths), *lines[1:]]
 
 
 def _cells(answer: Answer) -> tuple[str, ...]:
     question = answer.question
-    cells = (answer.verdict.value, question.section, question.asks, question.sheet, answer.seen)
+    sheet = "" if answer.verdict is Verdict.AGREES else question.sheet
+    cells = (answer.verdict.value, question.section, question.asks, answer.seen, sheet)
     return tuple(cell.replace("|", "\\|") for cell in cells)
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    return f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |"
+    *padded, last = row
+    cells = [cell.ljust(width) for cell, width in zip(padded, widths, strict=True)]
+    return f"| {' | '.join([*cells, last])} |"
 
 
 def _conclusion(outcome: Outcome) -> list[str]:

@@ -248,6 +248,8 @@ class Observations:
         try:
             rows = await self.rows("/models/usage", "summary", {"expand": "summary", "start": self._since})
             return sum((Decimal(str(row.get("quantity", 0))) for row in rows), Decimal(0))
+        except FalError as error:
+            return error.message
         except (NotSeenError, InvalidOperation) as error:
             return str(error)
 

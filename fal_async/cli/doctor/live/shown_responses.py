@@ -6,7 +6,7 @@ from fal_async.cli.doctor.live.live_requests import text_of
 from fal_async.errors import ResponseDecodeError, one_line
 from fal_async.protocol.http import HttpResponse
 
-_LONGEST = 60
+_LONGEST = 40
 
 
 def shown(response: HttpResponse) -> str:
@@ -25,10 +25,8 @@ def _word_of(response: HttpResponse) -> str:
         return f"({type(document).__name__})"
     if isinstance(document.get("success"), bool):
         return f"success={str(document['success']).lower()}"
-    error = response.headers.get("x-fal-error-type") or text_of(response, "error_type")
-    detail = one_line(document["detail"], _LONGEST) if isinstance(document.get("detail"), str) else ""
-    if error or detail:
-        return ": ".join(
-            part for part in (one_line(error, _LONGEST), detail and f"detail {detail!r}") if part
-        )
+    if error := response.headers.get("x-fal-error-type") or text_of(response, "error_type"):
+        return one_line(error, _LONGEST)
+    if detail := text_of(response, "detail"):
+        return f"detail {one_line(detail, _LONGEST)!r}"
     return f"with {', '.join(sorted(map(str, document)))[:_LONGEST]}" if document else "(an empty object)"

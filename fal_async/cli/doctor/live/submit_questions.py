@@ -91,7 +91,7 @@ QUESTIONS = (
     Question(
         name="submit-position",
         section="14, no. 42",
-        asks="does the answer to a submit have a queue position?",
+        asks="does a submit's answer have a queue position?",
         sheet="with IN_QUEUE yes, with IN_PROGRESS it may be missing",
         expected=("IN_QUEUE, with a position", "IN_PROGRESS, *"),
         ask=_position,
@@ -106,7 +106,7 @@ QUESTIONS = (
     Question(
         name="submit-id",
         section="14, no. 25",
-        asks="is x-fal-request-id of the answer to a submit its request_id?",
+        asks="x-fal-request-id of a submit and its request_id",
         sheet="not said; equal in examples",
         expected=("equal",),
         ask=_submit_id,
@@ -114,7 +114,7 @@ QUESTIONS = (
     Question(
         name="gateway-id",
         section="4.1",
-        asks="is gateway_request_id of the answer to a submit its request_id?",
+        asks="gateway_request_id of a submit and its request_id",
         sheet="optional; equal unless the request was retried",
         expected=("equal", "not in the answer"),
         ask=_gateway_id,
@@ -154,7 +154,7 @@ QUESTIONS = (
     Question(
         name="wrong-input",
         section="3.2",
-        asks="status code and billable units of a result for an input without anything",
+        asks="result for an empty input, and its billable units",
         sheet="422; 0 units where the framework refuses the input",
         expected=("422, units 0*",),
         ask=_wrong_input,
