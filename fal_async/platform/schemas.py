@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from functools import partial
 
@@ -17,6 +18,7 @@ from fal_async.protocol.schemas.endpoint_schema import EndpointSchema, parse_sch
 from fal_async.protocol.schemas.workflow_schema import workflow_schema
 from fal_async.transport import Transport
 
+logger: logging.Logger = logging.getLogger("fal_async")
 _STREAM = "/stream"
 
 
@@ -95,7 +97,10 @@ class Schemas:
                 "Private apps and endpoints for sessions may have none",
                 endpoint_id,
             ) from None
-        return parse_schema(response.json(), endpoint_id)
+        schema = parse_schema(response.json(), endpoint_id)
+        if schema.input is None:
+            logger.debug("inputs of %s are not checked, as fal's schema does not describe them", endpoint_id)
+        return schema
 
     async def _fetch_workflow(self, endpoint: EndpointId) -> EndpointSchema:
         """Return the schema in the definition of a workflow, for which fal wants the API key (protocol 15.4)."""

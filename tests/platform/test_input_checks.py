@@ -229,7 +229,7 @@ async def test_an_input_is_sent_unchecked_if_its_schema_can_not_be_had(
         for _ in range(3):
             await fal.run(LLM, {"prompt": "x", "unknown": 1})
     lines = [line for line in caplog.messages if "are not checked" in line]
-    assert len(lines) == (0 if fault.body == '{"paths": 1}' else 1)
+    assert len(lines) == 1
     assert sum(line.taken for line in emulator.books) == 3
 
 
