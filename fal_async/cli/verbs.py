@@ -51,7 +51,9 @@ TOPICS: Mapping[str, Mapping[str, Verb]] = {
             "ledger", "make the tables of a ledger in PostgreSQL, or migrate them: schema, migrate"
         ),
     },
-    "types for your code": {},
+    "types for your code": {
+        "types": Verb("typed.types_verb", "write a Python module with the types of endpoints, or check it"),
+    },
     "on this machine": {
         "demo": Verb("demo", "watch a request for four pictures run on a local fal, without a key or costs"),
         "doctor": Verb(

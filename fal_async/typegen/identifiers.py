@@ -22,7 +22,7 @@ RESERVED = frozenset(
             "TypeAlias",
             "TypedDict",
         ),
-        *("attrs", "dataclasses", "msgspec", "pydantic", "annotations", "self"),
+        *("attrs", "dataclasses", "msgspec", "pydantic", "annotations", "mro", "self"),
         *("bool", "dict", "float", "int", "list", "str", "tuple"),
     }
 )

@@ -113,7 +113,7 @@ class _Reader:
         return Record(
             base=base,
             notes=tuple(filter(None, [words, _text(schema.get("description"))])),
-            fields=tuple(self._field(field, base) for field in found if field.name),
+            fields=tuple(self._field(field, base) for field in found if _is_possible(field.name)),
             is_input=self.is_input,
         )
 
@@ -242,12 +242,25 @@ def _values(schema: Mapping[str, Any]) -> list[Any]:
 
 
 def _choice(values: list[Any]) -> Type:
-    """Return the type of a value that is one of these. `Literal` can't have floats, lists and dicts."""
-    literal = tuple(value for value in values if isinstance(value, str | int))
+    """Return the type of a value that is one of these."""
+    literal = tuple(value for value in values if _is_literal(value))
+    others = {type(value) for value in values if not _is_literal(value)}
     found: list[Type] = [Choice(literal)] if literal else []
-    found += [Word("float")] if any(isinstance(value, float) for value in values) else []
-    found += [ANY] if any(isinstance(value, list | dict) for value in values) else []
+    found += [Word(kind.__name__) for kind in (str, int, float) if kind in others]
+    found += [ANY] if list in others or dict in others else []
     return either([*found, NONE] if None in values else found)
+
+
+def _is_literal(value: Any) -> bool:
+    """Return whether a value can stand in a `Literal` of every style: no float, half character, or large int."""
+    if isinstance(value, str):
+        return all(not "\ud800" <= char <= "\udfff" for char in value)
+    return isinstance(value, int) and abs(value) < _LARGEST
+
+
+def _is_possible(name: str) -> bool:
+    """Return whether every style can express a field of this name."""
+    return bool(name) and name.isprintable() and '"' not in name and "\\" not in name
 
 
 def _limit(value: Any, *, whole: bool) -> int | float | None:

@@ -116,7 +116,10 @@ PYDANTIC_BASE = (
     "",
     "class _Model(pydantic.BaseModel):",
     "    model_config = pydantic.ConfigDict(",
-    "        frozen=True, populate_by_name=True, use_attribute_docstrings=True",
+    "        frozen=True,",
+    "        populate_by_name=True,",
+    "        protected_namespaces=(),",
+    "        use_attribute_docstrings=True,",
     "    )",
 )
 """The base of the pydantic style: it also accepts the names in Python, and keeps docstrings as descriptions."""

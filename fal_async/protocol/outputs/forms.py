@@ -113,6 +113,8 @@ def form_of(into: Any) -> Form:
     origin = get_origin(into) or into
     if into is Any:
         return "any"
+    if into is None:  # as in list[None]
+        return "null"
     if wrapped(into) is not None:
         return "pydantic" if _is_for_pydantic(into) else "wrapper"
     if origin in (Union, types.UnionType):
