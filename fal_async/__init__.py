@@ -68,7 +68,14 @@ if TYPE_CHECKING:
     )
     from fal_async.options import CallOptions
     from fal_async.outputs.output_files import OutputFile
+    from fal_async.platform.listing import Listing
     from fal_async.protocol.endpoint import Endpoint
+    from fal_async.protocol.platform.billing_events import BillingEvent
+    from fal_async.protocol.platform.model_catalog import Model
+    from fal_async.protocol.platform.price_cache import Cost
+    from fal_async.protocol.platform.prices import Estimate, Price
+    from fal_async.protocol.platform.request_records import RequestRecord
+    from fal_async.protocol.platform.usage_lines import UsageLine
     from fal_async.protocol.reconnecting import Reconnect, Reconnected
     from fal_async.protocol.schemas.endpoint_schema import EndpointSchema
     from fal_async.protocol.schemas.schema_fields import SchemaField
@@ -145,6 +152,16 @@ _HOMES = {
     "outputs.output_files": ("OutputFile",),
     "storage_settings": ("StorageSettings",),
     "protocol.endpoint": ("Endpoint",),
+    "platform.listing": ("Listing",),
+    "protocol.platform.billing_events": ("BillingEvent",),
+    "protocol.platform.model_catalog": ("Model",),
+    "protocol.platform.price_cache": ("Cost",),
+    "protocol.platform.prices": (
+        "Estimate",
+        "Price",
+    ),
+    "protocol.platform.request_records": ("RequestRecord",),
+    "protocol.platform.usage_lines": ("UsageLine",),
     "protocol.reconnecting": ("Reconnect", "Reconnected"),
     "protocol.schemas.endpoint_schema": ("EndpointSchema",),
     "protocol.schemas.schema_fields": ("SchemaField",),
@@ -173,6 +190,7 @@ __all__ = [
     "BatchItem",
     "BatchStoppedError",
     "BatchSummary",
+    "BillingEvent",
     "CallOptions",
     "CancelOutcome",
     "Claim",
@@ -180,10 +198,12 @@ __all__ = [
     "Completed",
     "ConfigurationError",
     "ContentPolicyError",
+    "Cost",
     "DownloadError",
     "Endpoint",
     "EndpointSchema",
     "ErrorDetail",
+    "Estimate",
     "EventStream",
     "FalError",
     "File",
@@ -195,12 +215,15 @@ __all__ = [
     "Ledger",
     "LedgerEntry",
     "LedgerError",
+    "Listing",
     "MemoryStore",
+    "Model",
     "NULL",
     "NotFoundError",
     "Null",
     "OutputFile",
     "PermissionDeniedError",
+    "Price",
     "QueueStatus",
     "Queued",
     "RateLimitError",
@@ -214,6 +237,7 @@ __all__ = [
     "RequestFailedError",
     "RequestHandle",
     "RequestLog",
+    "RequestRecord",
     "ResponseDecodeError",
     "Result",
     "ResultExpiredError",
@@ -235,6 +259,7 @@ __all__ = [
     "UnknownStatus",
     "UploadError",
     "UploadState",
+    "UsageLine",
     "ValidationError",
     "WebhookEvent",
     "WebhookReceiver",

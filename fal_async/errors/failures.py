@@ -32,10 +32,11 @@ class SubmissionUncertainError(FalError):
     """Raised when a paid request (submit, run or stream) failed after fal may have accepted it.
 
     It is never sent again automatically: fal has no idempotency key (protocol 12), so a second request may be
-    billed as well. `fal.queue.find_submission(error)` looks for the request in fal's history.
+    billed as well. `fal.queue.find_submission(error)` looks for the request in fal's history. The same error is
+    raised if fal may have created an API key or a workflow; the message says where to look for it.
 
     Attributes:
-        operation: `"submit"`, `"run"` or `"stream"`.
+        operation: `"submit"`, `"run"`, `"stream"`, or `"create"` for an API key or a workflow.
         started_at: when the attempt began, in Unix seconds of this machine's clock, or None.
         ended_at: when the attempt failed, in Unix seconds of this machine's clock, or None.
         input_digest: SHA-256 (hex) of the canonical JSON input, by which `find_submission` recognises the request;

@@ -73,7 +73,9 @@ def run(blocks: Sequence[Block], folder: Path, **variables: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", RUN_EACH, *scripts],
         # TMPDIR: some make a folder to keep.
-        env=environment(FAL_KEY="emulator:key", TMPDIR=str(folder), **variables),
+        env=environment(
+            FAL_KEY="emulator:key", ADMIN_KEY="emulator-admin:key", TMPDIR=str(folder), **variables
+        ),
         capture_output=True,
         text=True,
         timeout=100,

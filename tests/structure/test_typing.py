@@ -7,6 +7,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypedDict, assert_type, get_type_hints
 
@@ -17,10 +19,14 @@ import fal_async
 from fal_async import (
     Batch,
     BatchItem,
+    BillingEvent,
     CancelOutcome,
     Endpoint,
     EventStream,
     HttpOverWebSocket,
+    Listing,
+    Model,
+    Price,
     QueueStatus,
     RequestHandle,
     Result,
@@ -29,6 +35,7 @@ from fal_async import (
     StorageSettings,
 )
 from fal_async.options import CallOptions, QueueOptions, RunOptions
+from fal_async.platform import ApiKey, Page
 from fal_async.queue import Queue
 from fal_async.storage import Storage
 
@@ -155,6 +162,26 @@ async def results(fal: Session) -> None:
     queued.output  # type: ignore[attr-defined]  # noqa: B018
     for _ in queued:  # type: ignore[attr-defined]
         pass
+
+
+async def platform_values(fal: Session) -> None:
+    """Never called. A list of the platform API is awaited, or read item by item, or page by page."""
+    platform = fal.platform
+    assert_type(await platform.pricing("a/b"), list[Price])
+    assert_type(platform.pricing([Endpoint("a/b")]), Listing[Price])
+    async for model in platform.models(q="flux"):
+        assert_type(model, Model)
+    async for page in platform.billing_events().pages():
+        assert_type(page, Page[BillingEvent])
+        assert_type(page.items[0].cost_total, Decimal)
+    assert_type((await platform.usage(summary=True))[0].bucket, datetime | None)
+    assert_type((await platform.cost("a/b", 3)).amount, Decimal)
+    assert_type((await platform.keys.create("ci")).key, str)
+    assert_type(await platform.keys.list(), list[ApiKey])
+    assert_type(await platform.account.focus("estimate"), str)
+    assert_type((await platform.workflows.get("me", "w")).endpoint_id, str | None)
+    await platform.requests()  # type: ignore[call-arg]
+    platform.usage(start="yesterday")  # type: ignore[arg-type]
 
 
 async def options_by_name(fal: Session) -> None:
