@@ -76,8 +76,8 @@ class Registration:
             metadata: members of the model's metadata in the platform API that differ from the usual ones, such as
                 `{"category": "text-to-image", "status": "deprecated"}` (protocol 11.1). None (default): the
                 description is the first line of the function's docstring, the category "other".
-            input_schema: JSON schema of the input in the endpoint's OpenAPI document (protocol 11.6). None
-                (default): any object.
+            input_schema: JSON schema of the input in the endpoint's OpenAPI document (protocol 11.6), such as
+                `MyInput.model_json_schema()` of a pydantic model. None (default): any object.
             output_schema: JSON schema of the result. None (default): anything.
             realtime: how sessions behave. None (default): `RealtimeOptions()`.
 

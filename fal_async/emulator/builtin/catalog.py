@@ -1,8 +1,11 @@
-"""What the built-in models cost, and how the platform API presents them (protocol 11.8)."""
+"""What the built-in models cost, what they take and return, and how fal's platform presents them (11.6, 11.8)."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from fal_async.emulator.builtin import flux, model_schemas
+from fal_async.emulator.builtin.text import DEFAULT_MODEL
 
 _TRAINING_ID = "fal-ai/flux-lora-fast-training"
 
@@ -19,7 +22,13 @@ def _image_model(name: str, description: str, minutes: float, *tags: str) -> dic
     }
 
 
+def _flux_schemas(name: str, variant: flux.Variant) -> dict[str, Any]:
+    input = model_schemas.flux_input(name, variant.steps, variant.max_steps)
+    return {"input_schema": input, "output_schema": model_schemas.flux_output(name)}
+
+
 FLUX_DEV: dict[str, Any] = {
+    **_flux_schemas("FluxDev", flux.DEV),
     "price": "0.025",
     "unit": "image",
     "metadata": {
@@ -29,6 +38,7 @@ FLUX_DEV: dict[str, Any] = {
     },
 }
 FLUX_SCHNELL: dict[str, Any] = {
+    **_flux_schemas("FluxSchnell", flux.SCHNELL),
     "price": "0.003",
     "unit": "image",
     "metadata": {
@@ -37,6 +47,8 @@ FLUX_SCHNELL: dict[str, Any] = {
     },
 }
 ANY_LLM: dict[str, Any] = {
+    "input_schema": model_schemas.llm_input(DEFAULT_MODEL),
+    "output_schema": model_schemas.LLM_OUTPUT,
     "price": "0.001",
     "unit": "request",
     "metadata": {
@@ -47,6 +59,8 @@ ANY_LLM: dict[str, Any] = {
     },
 }
 LCM: dict[str, Any] = {
+    "input_schema": model_schemas.LCM_INPUT,
+    "output_schema": model_schemas.LCM_OUTPUT,
     "price": "0.0005",
     "unit": "image",
     "metadata": _image_model(
@@ -54,6 +68,8 @@ LCM: dict[str, Any] = {
     ),
 }
 TRAINING: dict[str, Any] = {
+    "input_schema": model_schemas.TRAINING_INPUT,
+    "output_schema": model_schemas.TRAINING_OUTPUT,
     "price": "2",
     "unit": "training",
     "metadata": {

@@ -5,26 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
-from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from fal_async.emulator.builtin.checking import Checker
+from fal_async.emulator.builtin.model_schemas import MAX_SIDE, SIZES
 from fal_async.emulator.builtin.painters import Painter
 from fal_async.emulator.jobs.job import JobContext
 
-SIZES: Mapping[str, tuple[int, int]] = {
-    "square_hd": (1024, 1024),
-    "square": (512, 512),
-    "portrait_4_3": (768, 1024),
-    "portrait_16_9": (576, 1024),
-    "landscape_4_3": (1024, 768),
-    "landscape_16_9": (1024, 576),
-}
 MAX_REPORTS = 50
-MAX_SIDE = 14142
-"""Pixels: width and height are from 1 to 14142 (protocol 13)."""
 MAX_SEED = 2**63 - 1
 
 
@@ -133,55 +123,3 @@ async def _deliver(order: _Order, number: int, picture: bytes, job: JobContext) 
         return {"url": f"data:image/png;base64,{base64.b64encode(picture).decode()}", **size}
     file = await job.file(picture, "image/png", f"flux-{order.seed}-{number}.png")
     return {**file, **size}
-
-
-_IMAGE_SIZE = {
-    "anyOf": [
-        {"type": "string", "enum": list(SIZES)},
-        {"type": "object", "properties": {"width": {"type": "integer"}, "height": {"type": "integer"}}},
-    ],
-    "default": "landscape_4_3",
-}
-INPUT_SCHEMA: Mapping[str, Any] = {
-    "title": "FluxInput",
-    "type": "object",
-    "required": ["prompt"],
-    "x-fal-order-properties": [
-        "prompt",
-        "image_size",
-        "num_inference_steps",
-        "seed",
-        "num_images",
-        "sync_mode",
-    ],
-    "properties": {
-        "prompt": {"type": "string", "title": "Prompt"},
-        "image_size": _IMAGE_SIZE,
-        "num_inference_steps": {"type": "integer", "minimum": 1},
-        "seed": {"type": "integer", "nullable": True},
-        "num_images": {"type": "integer", "minimum": 1, "maximum": 4, "default": 1},
-        "sync_mode": {"type": "boolean", "default": False},
-    },
-}
-_IMAGE = {
-    "type": "object",
-    "required": ["url"],
-    "properties": {
-        "url": {"type": "string"},
-        "width": {"type": "integer"},
-        "height": {"type": "integer"},
-        "content_type": {"type": "string", "default": "image/jpeg"},
-    },
-}
-OUTPUT_SCHEMA: Mapping[str, Any] = {
-    "title": "FluxOutput",
-    "type": "object",
-    "required": ["images", "timings", "seed", "has_nsfw_concepts", "prompt"],
-    "properties": {
-        "images": {"type": "array", "items": _IMAGE},
-        "timings": {"type": "object", "additionalProperties": {"type": "number"}},
-        "seed": {"type": "integer"},
-        "has_nsfw_concepts": {"type": "array", "items": {"type": "boolean"}},
-        "prompt": {"type": "string"},
-    },
-}

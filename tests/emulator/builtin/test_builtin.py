@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fal_async.emulator.builtin.flux import SIZES
+from fal_async.emulator.builtin.model_schemas import SIZES
 from fal_async.emulator.builtin.painting import paint
 from tests.emulator.caller import Caller
 
