@@ -7,6 +7,7 @@ from fal_async.errors import (
     ApiError,
     BalanceExhaustedError,
     ClientTimeoutError,
+    DownloadError,
     FalError,
     NotFoundError,
     ResultExpiredError,
@@ -36,12 +37,12 @@ def advice_on(error: FalError) -> str | None:
             if error.request_id
             else f"to search for models: {PROGRAM} models SEARCH"
         )
-    if error.request_id and _may_still_run(error):
+    if error.request_id and _has_a_result_to_fetch(error):
         return f"to get the result of the request: {PROGRAM} result {endpoint} {error.request_id} --wait"
     return None
 
 
-def _may_still_run(error: FalError) -> bool:
-    return isinstance(error, TransportError | ClientTimeoutError) or (
+def _has_a_result_to_fetch(error: FalError) -> bool:
+    return isinstance(error, TransportError | ClientTimeoutError | DownloadError) or (
         isinstance(error, ApiError) and error.retryable
     )

@@ -81,6 +81,7 @@ class RichLine(QuietLine):
         self._live.console.print(Text(printable(text), style="dim"))
 
     def close(self) -> None:
+        """Stop showing anything. Closing twice does nothing."""
         self._timer.cancel()
         self._live.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,19 @@ def read_input(options: argparse.Namespace) -> dict[str, Any]:
     items = [parse_item(word) for word in options.items if word not in whole]
     base = _base(options.input, whole)
     return build_input([(item, _value(item)) for item in items], base)
+
+
+def make_folder(folder: str) -> None:
+    """Make the folder of `--download`, because a call must not be paid for whose files can't be written.
+
+    Raises ConfigurationError if it can't be made or written to.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"--download: {error.strerror}: {folder}") from None
+    if not os.access(folder, os.W_OK):
+        raise ConfigurationError(f"--download: expected a folder that can be written to: {folder}")
 
 
 def read_text(path: str, where: str) -> str:

@@ -10,7 +10,7 @@ from fal_async.cli.calls.call_arguments import call_options
 from fal_async.cli.calls.making import noting_interrupts, run_call
 from fal_async.cli.calls.result_output import downloaded, put_result
 from fal_async.cli.calls.stream_output import StreamOutput
-from fal_async.cli.live_line import live_line
+from fal_async.cli.live_line import QuietLine, live_line
 from fal_async.session import Session
 
 _CLOSED = "interrupted: the connection was closed; fal may still bill the call"
@@ -27,9 +27,10 @@ def stream(options: argparse.Namespace) -> int:
 
 
 async def _run(fal: Session, input: dict[str, Any], options: argparse.Namespace) -> int:
-    with noting_interrupts(_CLOSED), live_line(quiet=options.quiet, only_redrawn=True) as line:
+    with live_line(quiet=options.quiet, only_redrawn=True) as line:
         line.show("running")
-        got = await fal.run(options.endpoint, input, timeout=options.timeout, **call_options(options))
+        with noting_interrupts(_CLOSED, line):
+            got = await fal.run(options.endpoint, input, timeout=options.timeout, **call_options(options))
         paths = await downloaded(got, options, line)
     put_result(got, paths, options)
     return exits.DONE
@@ -44,7 +45,7 @@ async def _stream(fal: Session, input: dict[str, Any], options: argparse.Namespa
         idle_timeout=options.idle_timeout,
         **call_options(options),
     ) as events:
-        with noting_interrupts(_CLOSED):
+        with noting_interrupts(_CLOSED, QuietLine()):
             try:
                 async for event in events:
                     output.put(event)

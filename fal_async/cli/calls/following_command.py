@@ -14,7 +14,7 @@ from fal_async.cli.calls.result_output import downloaded, put_result
 from fal_async.cli.live_line import QuietLine, live_line
 from fal_async.cli.messages import PROGRAM
 from fal_async.cli.output import OutputLostError
-from fal_async.errors import ConfigurationError
+from fal_async.errors import ConfigurationError, RequestRef, naming
 from fal_async.models import Result
 from fal_async.queue import RequestHandle
 from fal_async.session import Session
@@ -36,33 +36,33 @@ def _is_quiet(options: argparse.Namespace) -> bool:
 
 
 async def _subscribe(fal: Session, input: dict[str, Any], options: argparse.Namespace) -> int:
-    note = "the request keeps running: the same command waits for it again"
-    with noting_interrupts(note), live_line(quiet=_is_quiet(options)) as line:
+    keyed = options.idempotency_key is not None
+    note = "the request keeps running: the same command waits for it again" if keyed else "interrupted"
+    with live_line(quiet=_is_quiet(options)) as line:
         display = QueueDisplay(line, as_json=options.json and options.logs)
-        got = await fal.subscribe(
-            options.endpoint,
-            input,
-            logs=options.logs,
-            on_enqueue=display.submitted,
-            on_queue_update=display.moved,
-            timeout=options.timeout,
-            key=options.idempotency_key,
-            **call_options(options),
-        )
-        paths = await downloaded(got, options, line)
+        with noting_interrupts(note, line):
+            got = await fal.subscribe(
+                options.endpoint,
+                input,
+                logs=options.logs,
+                on_enqueue=display.submitted,
+                on_queue_update=display.moved,
+                timeout=options.timeout,
+                key=options.idempotency_key,
+                **call_options(options),
+            )
+        paths = await _downloaded(got, options.endpoint, options, line)
     return _printed(got, paths, options.endpoint, options)
 
 
 async def _result(handle: RequestHandle, options: argparse.Namespace) -> int:
     if options.timeout is not None and not options.wait:
         raise ConfigurationError("--timeout: expected --wait with it")
-    again = f"{PROGRAM} result {handle.endpoint_id} {handle.request_id} --wait"
-    with (
-        noting_interrupts(f"the request keeps running: {again}"),
-        live_line(quiet=_is_quiet(options) or not options.wait) as line,
-    ):
-        got = await (_waited(handle, line, options) if options.wait else handle.result())
-        paths = await downloaded(got, options, line)
+    note = f"the request keeps running: {PROGRAM} result {handle.endpoint_id} {handle.request_id} --wait"
+    with live_line(quiet=_is_quiet(options) or not options.wait) as line:
+        with noting_interrupts(note, line):
+            got = await (_waited(handle, line, options) if options.wait else handle.result())
+        paths = await _downloaded(got, handle.endpoint_id, options, line)
     return _printed(got, paths, handle.endpoint_id, options)
 
 
@@ -73,10 +73,24 @@ async def _waited(handle: RequestHandle, line: QuietLine, options: argparse.Name
     )
 
 
+async def _downloaded(
+    got: Result[Any, str], endpoint_id: str, options: argparse.Namespace, line: QuietLine
+) -> list[Path]:
+    note = f"interrupted: the files were not downloaded; {_again(endpoint_id, got.request_id)}"
+    with (
+        naming(RequestRef(endpoint_id=endpoint_id, request_id=got.request_id)),
+        noting_interrupts(note, line),
+    ):
+        return await downloaded(got, options, line)
+
+
 def _printed(got: Result[Any, str], paths: list[Path], endpoint_id: str, options: argparse.Namespace) -> int:
     try:
         put_result(got, paths, options)
     except (OutputLostError, ConfigurationError) as error:
-        again = f"to fetch the result again: {PROGRAM} result {endpoint_id} {got.request_id}"
-        raise type(error)(f"{error}; {again}") from error
+        raise type(error)(f"{error}; {_again(endpoint_id, got.request_id)}") from error
     return exits.DONE
+
+
+def _again(endpoint_id: str, request_id: str) -> str:
+    return f"to fetch the result again: {PROGRAM} result {endpoint_id} {request_id}"

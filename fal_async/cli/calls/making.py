@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from fal_async.cli.calls.call_arguments import wrong_key_arguments
-from fal_async.cli.calls.call_input import read_input
+from fal_async.cli.calls.call_input import make_folder, read_input
 from fal_async.cli.calls.request_words import handle_of, read_request
 from fal_async.cli.command import failed, run_command
+from fal_async.cli.live_line import QuietLine
 from fal_async.cli.messages import say
 from fal_async.errors import ConfigurationError, FalError
 from fal_async.queue import RequestHandle
@@ -37,6 +39,7 @@ def run_call(verb: str, options: argparse.Namespace, call: Call, *, cancels: boo
         if "ledger" in options and (wrong := wrong_key_arguments(options)):
             raise ConfigurationError(wrong)
         input = read_input(options)
+        _prepare(options)
     except FalError as error:
         return failed(verb, options, error)
     return run_command(verb, options, lambda session: call(session, input, options), cancels=cancels)
@@ -49,6 +52,7 @@ def run_request(verb: str, options: argparse.Namespace, work: Work) -> int:
     """
     try:
         request = read_request(options)
+        _prepare(options)
     except FalError as error:
         return failed(verb, options, error)
 
@@ -58,11 +62,18 @@ def run_request(verb: str, options: argparse.Namespace, work: Work) -> int:
     return run_command(verb, options, run, cancels=False)
 
 
+def _prepare(options: argparse.Namespace) -> None:
+    if getattr(options, "download", None) is not None:
+        options.download = os.path.expanduser(options.download)
+        make_folder(options.download)
+
+
 @contextlib.contextmanager
-def noting_interrupts(note: str) -> Iterator[None]:
-    """Print a note on standard error if Ctrl-C cancels the block."""
+def noting_interrupts(note: str, line: QuietLine) -> Iterator[None]:
+    """Print a note on standard error, below what `line` shows, if Ctrl-C cancels the block."""
     try:
         yield
     except asyncio.CancelledError:
+        line.close()
         say(note)
         raise

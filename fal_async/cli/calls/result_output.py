@@ -17,11 +17,19 @@ from fal_async.models import Result
 
 
 async def downloaded(result: Result[Any, Any], options: argparse.Namespace, line: QuietLine) -> list[Path]:
-    """Download the files of a result if `--download` is given, and return their paths. Raises DownloadError."""
+    """Download the files of a result if `--download` is given, and return their paths.
+
+    If that fails or is cancelled, the result is printed without them, because it is paid for. Raises DownloadError.
+    """
     if options.download is None or not (files := result.files()):
         return []
     line.show(f"downloading {len(files)} file{'s' * (len(files) > 1)}")
-    return await result.download(options.download)
+    try:
+        return await result.download(options.download)
+    except BaseException as error:
+        line.close()
+        put_result(result, [path for path in getattr(error, "paths", ()) if path and options.json], options)
+        raise
 
 
 def put_result(result: Result[Any, Any], paths: Sequence[Path], options: argparse.Namespace) -> None:

@@ -249,6 +249,26 @@ def test_a_call_that_takes_too_long_exits_with_1_and_says_what_became_of_it(shel
     assert job.request_id in done.err
 
 
+@pytest.mark.parametrize("verb", ["run", "subscribe"])
+def test_a_result_whose_files_can_not_be_fetched_is_printed(shell: Shell, tmp_path: Path, verb: str) -> None:
+    shell.emulator.faults.add(Fault.answer(404, on="file", times=None))
+    done = shell.run(verb, PICTURES, "prompt=x", *SMALL, "-q", "--download", str(tmp_path / "out"))
+    (request_id,) = shell.emulator.jobs
+    assert (done.status, len(json.loads(done.out)["images"])) == (1, 1)
+    assert "could not be fetched" in done.err
+    again = f"fal-async result {PICTURES} {request_id} --wait"
+    assert (again in done.err) == (verb == "subscribe")
+
+
+@pytest.mark.parametrize("words", [("run",), ("subscribe",)])
+def test_a_folder_that_can_not_be_made_exits_with_2_and_nothing_is_sent(
+    shell: Shell, words: tuple[str, ...]
+) -> None:
+    done = shell.run(*words, PICTURES, "prompt=x", "--download", __file__)
+    assert (done.status, done.out, len(shell.emulator.jobs)) == (2, "", 0)
+    assert "--download: File exists" in done.err
+
+
 # Keys.
 
 

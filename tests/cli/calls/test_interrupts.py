@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from fal_async.emulator import Emulator, Fault
-from tests.cli.processes import CTRL_C, interrupted, started, terminal
+from tests.cli.processes import CTRL_C, ended, interrupted, started, terminal
 
 PLACES = "fal-async status me/slow "
 
@@ -29,14 +31,16 @@ def may_end(emulator: Emulator) -> Iterator[asyncio.Event]:
     event.set()
 
 
-async def test_ctrl_c_cancels_a_running_request_and_says_what_became_of_it(
-    emulator: Emulator, may_end: asyncio.Event
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_ctrl_c_and_sigterm_cancel_a_running_request_and_say_what_became_of_it(
+    emulator: Emulator, may_end: asyncio.Event, number: signal.Signals, status: int
 ) -> None:
     async with started(emulator, "subscribe", "me/slow") as process:
         await emulator.wait_for("status", timeout=50)
-        done = await interrupted(process)
+        process.send_signal(number)
+        done = await ended(process)
     (job,) = emulator.jobs.values()
-    assert (done.status, done.out, job.cancel_requests) == (130, "", 1)
+    assert (done.status, done.out, job.cancel_requests) == (status, "", 1)
     what, where = done.err.splitlines()[-2:]
     assert what == (
         "fal-async subscribe: interrupted: fal was asked to cancel the request, but it may still complete"
@@ -113,3 +117,19 @@ async def test_ctrl_c_closes_a_direct_call_and_says_that_it_may_be_billed(
         done = await interrupted(process)
     assert (done.status, done.out) == (130, "")
     assert done.err == "interrupted: the connection was closed; fal may still bill the call\n"
+
+
+async def test_ctrl_c_while_files_are_fetched_prints_the_result_and_how_to_fetch_it_again(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    emulator.faults.add(Fault.stall(60, on="file"))
+    call = ("subscribe", "fal-ai/flux/schnell", "prompt=x", "--download", str(tmp_path))
+    async with started(emulator, *call) as process:
+        await emulator.wait_for("file", timeout=50)
+        done = await interrupted(process)
+    (request_id,) = emulator.jobs
+    assert (done.status, len(json.loads(done.out)["images"])) == (130, 1)
+    assert done.err.splitlines()[-1] == (
+        "interrupted: the files were not downloaded; "
+        f"to fetch the result again: fal-async result fal-ai/flux/schnell {request_id}"
+    )
