@@ -10,6 +10,7 @@ import math
 from pathlib import Path
 
 from fal_async.cli import listening
+from fal_async.cli.argument_types import add_json
 from fal_async.cli.messages import fail
 from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_PORT, DEFAULT_RUNNERS, KEEP_JOBS
 
@@ -55,6 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="store the latest HTTP requests; without it they are only counted",
     )
+    add_json(parser, "print the address and the keys as one JSON document")
 
 
 def _add_accounts(parser: argparse.ArgumentParser, default: str) -> None:
@@ -143,6 +145,7 @@ def run(options: argparse.Namespace) -> int:
         plain_pictures=options.plain_pictures,
         seed=options.seed,
         record=options.record,
+        as_json=options.json,
     )
     try:
         asyncio.run(serving)

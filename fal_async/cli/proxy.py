@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import socket
 
 from fal_async.cli import listening
+from fal_async.cli.argument_types import add_json
 from fal_async.cli.messages import fail
 from fal_async.errors import ConfigurationError
 from fal_async.protocol.proxy.rules import DEFAULT_MAX_PROXIED_BODY, ON_REQUEST
@@ -58,6 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="BYTES",
         help=f"largest request body {default}",
     )
+    add_json(parser, "print the address as one JSON document")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -77,7 +80,8 @@ def run(options: argparse.Namespace) -> int:
         return fail("proxy", error.message)
     except OSError as error:
         return fail("proxy", listening.explained(error, options.host, options.port))
-    print(f"fal proxy at {_url(options.host, listener)}; Ctrl-C stops it", flush=True)
+    url = _url(options.host, listener)
+    print(json.dumps({"url": url}) if options.json else f"fal proxy at {url}; Ctrl-C stops it", flush=True)
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_SHUTDOWN_LIMIT)
     )

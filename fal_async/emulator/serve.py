@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -35,6 +36,7 @@ async def serve(
     record: bool = False,
     seed: int = 0,
     out: TextIO | None = None,
+    as_json: bool = False,
     configure: Callable[[Emulator], None] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until it is cancelled, then stop cleanly.
@@ -63,6 +65,7 @@ async def serve(
         record: whether HTTP requests are stored, so that `GET /_emulator/requests` lists them; default False.
         seed: seed of the random generator for faults with a `chance`; default 0.
         out: target for the lines with the address and the key. None (default): standard output.
+        as_json: whether these lines are one line of JSON, with `url`, `key` and `admin_key`; default False.
         configure: function that is called with the emulator before it starts, to add endpoints or faults. None
             (default): none.
 
@@ -93,15 +96,15 @@ async def serve(
         emulator.add_account(other, concurrency=concurrency)
     if configure is not None:
         configure(emulator)
-    await _serve_until_signalled(emulator, sys.stdout if out is None else out)
+    await _serve_until_signalled(emulator, sys.stdout if out is None else out, as_json)
 
 
-async def _serve_until_signalled(emulator: Emulator, out: TextIO) -> None:
+async def _serve_until_signalled(emulator: Emulator, out: TextIO, as_json: bool) -> None:
     stop = asyncio.Event()
     signals = _stop_on_signals(stop)
     try:
         async with emulator:
-            _announce(emulator, out)
+            _announce(emulator, out, as_json)
             await stop.wait()
     finally:
         for number in signals:
@@ -119,9 +122,11 @@ def _stop_on_signals(stop: asyncio.Event) -> tuple[signal.Signals, ...]:
     return wanted
 
 
-def _announce(emulator: Emulator, out: TextIO) -> None:
-    out.write(
+def _announce(emulator: Emulator, out: TextIO, as_json: bool) -> None:
+    where = {"url": emulator.url, "key": emulator.key, "admin_key": emulator.admin_key}
+    lines = (
         f"fal emulator at {emulator.url} (key {emulator.key}, admin key {emulator.admin_key}); Ctrl-C stops it\n"
         f"export FAL_BASE_URL={emulator.url} FAL_KEY={emulator.key}\n"
     )
+    out.write(json.dumps(where) + "\n" if as_json else lines)
     out.flush()

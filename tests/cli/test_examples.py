@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
 import subprocess
@@ -48,6 +49,13 @@ EXAMPLES = [(name, example) for name, module in modules() for example in module.
 @pytest.mark.parametrize("name", [name for name, _ in modules()])
 def test_each_verb_has_an_example_of_itself(name: str) -> None:
     assert any(f"fal-async {name}" in example for verb, example in EXAMPLES if verb == name)
+
+
+@pytest.mark.parametrize(("name", "module"), list(modules()))
+def test_each_verb_prints_json_for_programs(name: str, module: ModuleType) -> None:
+    parser = argparse.ArgumentParser(prog=name)
+    module.configure(parser)
+    assert "--json" in parser.format_usage()
 
 
 @pytest.fixture

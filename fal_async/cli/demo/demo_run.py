@@ -56,8 +56,8 @@ def _bar(percent: int) -> str:
     return f"{'█' * full}{'░' * (_BAR - full)} {percent:3d} %"
 
 
-async def show(screen: Screen, prompt: str, seed: int, folder: Path) -> None:
-    """Start a local fal, run the request on it, and write the pictures to `folder`."""
+async def show(screen: Screen, prompt: str, seed: int, folder: Path) -> tuple[Result[Any, str], list[Path]]:
+    """Start a local fal, run the request on it, and write the pictures. Return the result and their paths."""
     async with Emulator() as emulator, Session(emulator.key, hosts=emulator.hosts) as fal:
         screen.title(f"fal_async on a local fal at {emulator.url}")
         screen.line()
@@ -80,6 +80,7 @@ async def show(screen: Screen, prompt: str, seed: int, folder: Path) -> None:
             )
             written = await result.download(folder)
     _sum_up(screen, story, result, written)
+    return result, written
 
 
 @contextlib.asynccontextmanager

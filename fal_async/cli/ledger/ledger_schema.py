@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 
+from fal_async.cli.argument_types import add_json
 from fal_async.cli.ledger.role_argument import add_role
 from fal_async.cli.messages import fail
 
@@ -15,14 +16,19 @@ EXAMPLES = ("fal-async ledger schema --role app | psql runs",)
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_role(parser)
+    add_json(parser, "print the SQL as a JSON document")
 
 
 def run(options: argparse.Namespace) -> int:
-    from fal_async.cli.output import OutputLostError, forget_standard_output, put_line
+    from fal_async.cli.output import OutputLostError, forget_standard_output, put, put_line
     from fal_async.ledger.postgres.postgres_schema import script
 
     try:
-        put_line(script(options.role).rstrip())
+        sql = script(options.role).rstrip()
+        if options.json:
+            put({"sql": sql})
+        else:
+            put_line(sql)
     except OutputLostError as error:
         forget_standard_output()
         return fail("ledger schema", str(error))
