@@ -221,6 +221,37 @@ async def test_server_that_answers_differently_is_reported_with_what_was_seen(
     assert (answers[name].seen, answers[name].verdict.value) == (said, verdict)
 
 
+def words(*running: int) -> Replaced:
+    """Answer IN_PROGRESS to the polls with these numbers, and COMPLETED to all others."""
+    return lambda n: answer({"status": "IN_PROGRESS"}, 202) if n in running else None
+
+
+@pytest.mark.parametrize(
+    ("running", "said", "verdict"),
+    [
+        ((2,), "400 ALREADY_COMPLETED, but perhaps it had completed by then", Verdict.UNKNOWN),
+        ((2, 3), "400 ALREADY_COMPLETED", Verdict.DIFFERS),
+    ],
+)
+async def test_refused_cancel_counts_only_if_the_request_still_ran_after_it(
+    running: tuple[int, ...], said: str, verdict: Verdict
+) -> None:
+    # The first poll belongs to the request that is cancelled at once.
+    async with differing(status=words(*running)) as seen:
+        answers = await ask(seen, "cancel-running")
+    assert (answers["cancel-running"].seen, answers["cancel-running"].verdict) == (said, verdict)
+
+
+async def test_request_that_runs_at_its_submit_answers_for_a_running_one() -> None:
+    submit = always({"request_id": ID, "status": "IN_PROGRESS"})
+    async with differing(submit=submit, status=words(1), cancel=always({"detail": "no"}, 409)) as seen:
+        answers = await ask(seen, "cancel-queued", "cancel-running", "cancel-running-result")
+        assert len(seen.requests.submitted) == 1
+    assert answers["cancel-queued"].verdict is Verdict.UNKNOWN
+    assert answers["cancel-running"].seen == "409 detail 'no'"
+    assert answers["cancel-running-result"].seen == "200 with picture"
+
+
 async def test_server_that_accepts_everything_gets_no_more_requests_than_were_announced() -> None:
     async with raw_fal() as fal, observing(Hosts.local(fal.url), "id:secret", patience=0.3) as seen:
         await ask(seen)

@@ -13,7 +13,7 @@ async def _waiting(seen: Observations) -> str:
     cancelled = await seen.cancelled_at_once()
     if cancelled.before != "IN_QUEUE":
         raise NotSeenError(f"the request was {cancelled.before or 'without a status'} right after the submit")
-    return shown(cancelled.cancel)
+    return shown(_in_time(cancelled).cancel)
 
 
 async def _running(seen: Observations) -> str:
@@ -58,12 +58,18 @@ async def _result_unknown(seen: Observations) -> str:
 
 
 async def _was_running(seen: Observations) -> Cancelled:
-    at_once = await seen.cancelled_at_once()
-    if at_once.before == "IN_PROGRESS":  # fal says so of some models in the answer to the submit
-        return at_once
-    cancelled = await seen.cancelled_running()
+    cancelled = await seen.cancelled_at_once()
+    if cancelled.before != "IN_PROGRESS":  # fal says so of some models in the answer to the submit
+        cancelled = await seen.cancelled_running()
     if cancelled.before == OVER:
         raise NotSeenError("the request completed before it was seen running")
+    return _in_time(cancelled)
+
+
+def _in_time(cancelled: Cancelled) -> Cancelled:
+    """Return it, or raise NotSeenError if the request may have completed before its cancel arrived."""
+    if cancelled.cancel.status >= 400 and cancelled.after == OVER:
+        raise NotSeenError(f"{shown(cancelled.cancel)}, but perhaps it had completed by then")
     return cancelled
 
 

@@ -22,7 +22,7 @@ INPUTS: Mapping[str, Mapping[str, Any]] = {
         "prompt": "a grey square",
         "image_size": {"width": 256, "height": 256},
         "num_images": 1,
-        "num_inference_steps": 1,
+        "num_inference_steps": 12,  # as slow as possible at the same price, so that a cancel can arrive in time
     },
     "fal-ai/any-llm": {"prompt": "Answer with one word: yes."},
 }

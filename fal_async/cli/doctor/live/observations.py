@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import attrs
 
-from fal_async.cli.doctor.live.live_requests import LiveRequest, LiveRequests
+from fal_async.cli.doctor.live.live_requests import LiveRequest, LiveRequests, word_in
 from fal_async.cli.doctor.live.not_seen import NotSeenError
 from fal_async.errors import FalError, RequestRef, ResponseDecodeError
 from fal_async.protocol.http import HttpResponse
@@ -48,8 +48,9 @@ class Cancelled:
 
     Attributes:
         before: the status word that was seen before the cancel.
-        listed: whether the history listed the request before the cancel, or why that is unknown.
+        listed: whether the history listed the request before its end, or why that is unknown.
         cancel: the response to the cancel.
+        after: the status word that was seen first after the cancel.
         result: the response to a fetch of the result after the end.
     """
 
@@ -57,6 +58,7 @@ class Cancelled:
     before: str
     listed: bool | str
     cancel: HttpResponse
+    after: str
     result: HttpResponse
 
 
@@ -145,15 +147,23 @@ class Observations:
         requests = self.requests
         # In a busy queue, a request of low priority waits longer.
         request = await requests.accepted({} if words else {"X-Fal-Queue-Priority": "low"})
-        listed: bool | str = "not asked"
         if words:
             await requests.until(request, words)
-            listed = await self._is_listed(request)
-        before = request.word
-        cancel = await requests.cancel(request)
+        before, polls = request.word, len(request.polls)
+        looking = asyncio.ensure_future(self._is_listed(request)) if words else None
+        try:
+            cancel = await requests.cancel(request)
+        finally:
+            listed = "not asked" if looking is None else await looking
         await requests.until(request, ())
-        result = await requests.result(request)
-        return Cancelled(request=request, before=before, listed=listed, cancel=cancel, result=result)
+        return Cancelled(
+            request=request,
+            before=before,
+            listed=listed,
+            cancel=cancel,
+            after=word_in(request.polls[polls]),
+            result=await requests.result(request),
+        )
 
     async def _fail(self) -> HttpResponse:
         response, request = await self.requests.submit(body=b"{}")
@@ -217,7 +227,8 @@ class Observations:
 
     async def _is_listed(self, request: LiveRequest) -> bool | str:
         try:
-            return await self._listed(request) is not None
+            item = await self._listed(request)
+            return "it had ended by then" if item and item.get("ended_at") else item is not None
         except NotSeenError as error:
             return str(error)
         except FalError as error:
