@@ -42,7 +42,13 @@ TOPICS: Mapping[str, Mapping[str, Verb]] = {
         "upload": Verb("files.upload_verb", "upload files to fal's storage, and print their URLs"),
         "download": Verb("files.download_verb", "download files by their URLs"),
     },
-    "models, prices and usage": {},
+    "models, prices and usage": {
+        "models": Verb("platform.models_verb", "search the models that fal offers"),
+        "schema": Verb("platform.schema_verb", "print the members of a model's input and output"),
+        "price": Verb("platform.price_verb", "print what models cost, and estimate what calls will cost"),
+        "usage": Verb("platform.usage_verb", "print what was used, and what it cost"),
+        "requests": Verb("platform.requests_verb", "print past requests"),
+    },
     "many inputs, each paid once": {
         "batch": Verb(
             "batch", "send the inputs in a file to an endpoint, and pay for each once: run, status, ..."

@@ -79,7 +79,9 @@ def folder(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[example for _, example in EXAMPLES])
-def test_each_example_works_as_it_is_written(name: str, example: str, shell: Shell, folder: Path) -> None:
+def test_each_example_works_as_it_is_written(
+    name: str, example: str, shell: Shell, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if any(example.startswith(begin) or f" {begin}" in example for begin in NOT_RUN):
         pytest.skip("tested in another file")
     if name in ("batch status", "batch uncertain", "batch export"):
@@ -87,6 +89,8 @@ def test_each_example_works_as_it_is_written(name: str, example: str, shell: She
         assert shell.run(*batch).status == 0
     submitted = shell.run("submit", "fal-ai/flux/dev", "prompt=x", "num_inference_steps:=1").out.strip()
     shell.run("result", "fal-ai/flux/dev", submitted, "--wait")
+    if name == "usage":
+        monkeypatch.setenv("FAL_KEY", shell.emulator.admin_key)
     line = _ID.sub(submitted, example)
     line = re.sub(r"https://v3\S+", lambda _: shell.run("upload", "cat.png").out.strip(), line)
     line = line.replace("http://127.0.0.1:8765", shell.emulator.url)

@@ -1,0 +1,1 @@
+"""The verbs of the platform API: `models`, `schema`, `price`, `usage` and `requests`."""
