@@ -190,7 +190,7 @@ BUILT: list[tuple[Any, Any, Any]] = [
         Mixed(IMAGE, Picture(URL), {"a": Point(1)}),
     ),
     (MixedDict, {"images": [{"url": URL}]}, {"images": [IMAGE]}),
-    (dict[pydantic.HttpUrl, int], {URL: 1}, {pydantic.HttpUrl(URL): 1}),
+    (dict[pydantic.AwareDatetime, int], {"2026-01-02T00:00:00Z": 1}, {MOMENT: 1}),
     (Decimal, 0.1, Decimal("0.1")),
     (Decimal, "1e-9", Decimal("1e-9")),
     (Decimal, 12, Decimal(12)),

@@ -147,13 +147,13 @@ def _is_for_pydantic(into: Any) -> bool:
 
 
 def _is_of_pydantic(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] == "pydantic"
+    return kind.__module__.partition(".")[0] in ("pydantic", "pydantic_core")
 
 
 def _library_of(origin: type) -> Form | None:
     """Return the library that builds this class. The library is recognised without importing it."""
     is_model = "__pydantic_validator__" in vars(origin)  # not inherited by a plain dataclass
-    if is_model or (_is_of_pydantic(origin) and hasattr(origin, "__get_pydantic_core_schema__")):
+    if is_model or _is_of_pydantic(origin):
         return "pydantic"
     return "msgspec" if hasattr(origin, "__struct_fields__") else None
 
