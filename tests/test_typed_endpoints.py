@@ -16,6 +16,7 @@ import pytest
 import fal_async
 from fal_async import NULL, ConfigurationError, Endpoint, Null, ResponseDecodeError, Session
 from fal_async.emulator import Emulator
+from fal_async.integrations.ray import FalMapper
 
 
 @attrs.frozen
@@ -67,6 +68,11 @@ async def test_every_call_takes_an_endpoint_and_builds_its_output(fal: Session) 
     async with fal.websocket(ECHO) as calls:
         assert (await calls.run(ask)).data == told
     assert str(ECHO) == handle.endpoint_id == "me/echo"
+
+
+def test_a_realtime_connection_and_a_mapper_of_rows_take_an_endpoint(tmp_path: Path) -> None:
+    assert Session("a:b").realtime.connect(ECHO).endpoint_id == "me/echo/realtime"
+    assert FalMapper(ECHO, ledger=tmp_path / "runs.db", key="id")
 
 
 async def test_a_stream_of_an_endpoint_builds_each_value(fal: Session) -> None:
