@@ -109,22 +109,24 @@ def literal(value: Any) -> str:
     return string(value) if isinstance(value, str) else repr(value)
 
 
-def docstring(paragraphs: Iterable[str], indent: str) -> list[str]:
-    """Return the lines of a docstring; [] without text."""
+def docstring(paragraphs: Iterable[str], indent: str, width: int = WIDTH) -> list[str]:
+    """Return the lines of a docstring of at most `width` columns; [] without text."""
     found = [lines for paragraph in paragraphs if (lines := _clean(paragraph))]
     # An empty line between two paragraphs.
     text = [line for at, lines in enumerate(found) for line in ([""] if at else []) + lines]
     if not text:
         return []
-    first, *rest = [part for line in [f'"""{text[0]}', *text[1:]] for part in _wrapped(line, indent)]
+    first, *rest = [
+        part for line in [f'"""{text[0]}', *text[1:]] for part in _wrapped(line, width - len(indent))
+    ]
     end = ' """' if first.endswith('"') else '"""'  # as the formatter separates the quotes
-    if not rest and len(indent + first + end) <= WIDTH:
+    if not rest and len(indent + first + end) <= width:
         return [indent + first + end]
     return [f"{indent}{first}", *(f"{indent}{line}" if line else "" for line in rest), f'{indent}"""']
 
 
-def _wrapped(line: str, indent: str) -> list[str]:
-    return textwrap.wrap(line, WIDTH - len(indent), break_long_words=False, break_on_hyphens=False) or [""]
+def _wrapped(line: str, width: int) -> list[str]:
+    return textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _clean(paragraph: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import attrs
@@ -65,7 +66,12 @@ def module_text(schemas: Sequence[EndpointSchema], *, style: str, command: str) 
         for line in writer.declaration(writer.names.classes[to], declared[to])
     ]
     values = [line for types in endpoints for line in writer.endpoint(types)]
-    head = docstring([f"Types of fal's endpoints, made by `{command}` from fal's own schemas."], "")
+    # The command is on one line, so that it can be copied.
+    head = docstring(
+        ["Types of fal's endpoints, made from fal's own schemas by this command:", command],
+        "",
+        width=sys.maxsize,
+    )
     base = PYDANTIC_BASE if how.module == "pydantic" else ()
     return "\n".join([*head, *writer.imports(), *base, *classes, "", "", *values]) + "\n"
 
@@ -155,7 +161,8 @@ class _Writer:
             def by(each: Type) -> Type:
                 if not isinstance(each, Choice):
                     return each
-                to = To(scope="", name=self.names.free([owner + words_joined(field.name)]))
+                short = owner + words_joined(field.name)
+                to = To(scope="", name=self.names.free([short, f"{short}Choice"]))
                 self.names.classes[to] = to.name
                 above.extend(self._alias(to.name, each))
                 return to

@@ -138,10 +138,11 @@ class _Reader:
         self._open.append("")
         try:
             kinds = alternatives(self.root, schema)
-            numbered = [base if len(kinds) == 1 else f"{base}{n}" for n in range(1, len(kinds) + 1)]
-            return either(
-                [self._one(each, name, is_file) for each, name in zip(kinds, numbered, strict=True)]
-            )
+            unnamed = [each for each in kinds if "$ref" not in each and _has_properties(self.root, each)]
+            names = {
+                id(each): base if len(unnamed) == 1 else f"{base}{n}" for n, each in enumerate(unnamed, 1)
+            }
+            return either([self._one(each, names.get(id(each), base), is_file) for each in kinds])
         finally:
             self._open.pop()
 

@@ -163,6 +163,15 @@ def test_an_output_that_is_not_a_record_has_its_type(output: Any, kind: str) -> 
     assert text_of(endpoint_schema("a/b", {}, output)).endswith(f'b = Endpoint("a/b", output={kind})\n')
 
 
+def test_records_within_a_union_are_named_after_the_field_and_numbered_only_if_several() -> None:
+    one = {"anyOf": [IMAGE, {"type": "string"}]}
+    assert "    x: BInputX | str\n" in of_input({"x": one}, required=["x"])
+    several = {"anyOf": [IMAGE, {"type": "string"}, OTHER_IMAGE]}
+    assert "    x: BInputX1 | str | BInputX2\n" in of_input({"x": several}, required=["x"])
+    titled = {"anyOf": [{**IMAGE, "title": "Picture"}, {"type": "string"}]}
+    assert "    x: Picture | str\n" in of_input({"x": titled}, required=["x"])
+
+
 @pytest.mark.parametrize("output", [None, {}, {"type": ["string", "null"]}, {"enum": ["a"]}])
 def test_an_output_that_no_class_stands_for_is_left_out(output: Any) -> None:
     assert text_of(endpoint_schema("a/b", {}, output)).endswith('b = Endpoint("a/b")\n')
