@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 
 from fal_async.cli.completion import complete
 from fal_async.cli.messages import PROGRAM, say
-from fal_async.cli.parsers import USAGE, Parser, suggestion
+from fal_async.cli.parsers import USAGE, Parser, suggestion, wrapped
 from fal_async.cli.screen import bold
 from fal_async.cli.verbs import TOPICS, VERBS, Verb, parts_of
 from fal_async.version import __version__
@@ -47,16 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "_ARGCOMPLETE" in os.environ:
         complete()
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] in ("-h", "--help"):
-        print(overview())
-        return 0
-    if words[0] == "--version":
-        print(f"{PROGRAM} {__version__}")
-        return 0
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     try:
         return _run(PROGRAM, VERBS, words)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # of a help text; verbs report it themselves
+        from fal_async.cli.output import forget_standard_output
+
+        forget_standard_output()
+        return 1
 
 
 def overview() -> str:
@@ -78,6 +79,12 @@ def overview() -> str:
 
 def _run(prog: str, verbs: Mapping[str, Verb], words: Sequence[str]) -> int:
     name = words[0] if words else ""
+    if verbs is VERBS and name in ("", "-h", "--help"):
+        print(overview(), flush=True)
+        return 0
+    if verbs is VERBS and name == "--version":
+        print(f"{PROGRAM} {__version__}", flush=True)
+        return 0
     if name not in verbs:
         return _unknown(prog, name, verbs)
     module = verbs[name].load()
@@ -86,15 +93,18 @@ def _run(prog: str, verbs: Mapping[str, Verb], words: Sequence[str]) -> int:
         code: int = module.run(Parser(f"{prog} {name}", module).parsed(words[1:]))
         return code
     if words[1:2] in (["-h"], ["--help"]):
-        print(_parts_help(f"{prog} {name}", module.__doc__ or "", parts))
+        print(_parts_help(f"{prog} {name}", module.__doc__ or "", parts), flush=True)
         return 0
     return _run(f"{prog} {name}", parts, words[1:])
 
 
 def _parts_help(prog: str, description: str, parts: Mapping[str, Verb]) -> str:
     width = max(map(len, parts)) + 2
-    lines = [f"{bold('usage:')} {prog} PART ...", "", description.strip(), "", bold("parts:")]
-    return "\n".join([*lines, *(f"  {name:{width}}{part.line}" for name, part in parts.items())])
+    lines = [f"{bold('usage:')} {prog} PART ...", "", wrapped(description), "", bold("parts:")]
+    lines += [f"  {name:{width}}{part.line}" for name, part in parts.items()]
+    return "\n".join(
+        [*lines, "", bold("examples:"), *(f"  {part.load().EXAMPLES[0]}" for part in parts.values())]
+    )
 
 
 def _unknown(prog: str, name: str, verbs: Mapping[str, Verb]) -> int:

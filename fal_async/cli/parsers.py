@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import NoReturn
@@ -26,7 +28,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, prog: str, verb: ModuleType) -> None:
         super().__init__(
             prog=prog,
-            description=verb.__doc__,
+            description=wrapped(verb.__doc__ or ""),
             epilog=_examples(verb.EXAMPLES),
             formatter_class=_formatter,
             allow_abbrev=False,
@@ -37,7 +39,8 @@ class Parser(argparse.ArgumentParser):
         """Parse the arguments. Raises SystemExit with status 2 if they are wrong, with 0 after `--help`."""
         own = words[: words.index("--")] if "--" in words else words
         if {"-h", "--help"} & set(own):
-            self.print_help()  # not by argparse, whose help misses the usage of arguments that may be mixed
+            # Not by argparse, whose help misses the usage of arguments that may be mixed.
+            print(self.format_help(), end="", flush=True)
             sys.exit(0)
         self._check_options(own)
         options, rest = self.parse_known_intermixed_args(words)
@@ -57,6 +60,13 @@ class Parser(argparse.ArgumentParser):
             name = word.partition("=")[0]
             if word.startswith("--") and name not in self._option_string_actions:
                 self.error(f"unknown option {name}{suggestion(name, self._option_string_actions)}")
+
+
+def wrapped(text: str) -> str:
+    """Return a text whose paragraphs fit the terminal. Paragraphs with indented lines stay as they are."""
+    width = min(shutil.get_terminal_size().columns - 2, 100)
+    paragraphs = text.strip().split("\n\n")
+    return "\n\n".join(each if "\n  " in each else textwrap.fill(each, width) for each in paragraphs)
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:

@@ -87,6 +87,8 @@ def test_each_example_works_as_it_is_written(
     if name in ("batch status", "batch uncertain", "batch export"):
         batch = ("batch", "run", "fal-ai/flux/schnell", "prompts.jsonl", "--ledger", "runs.db")
         assert shell.run(*batch).status == 0
+    if name == "types" and example.endswith(" --check"):
+        assert shell.run(*shlex.split(example)[1:-1]).status == 0
     submitted = shell.run("submit", "fal-ai/flux/dev", "prompt=x", "num_inference_steps:=1").out.strip()
     shell.run("result", "fal-ai/flux/dev", submitted, "--wait")
     if name == "usage":
@@ -97,7 +99,7 @@ def test_each_example_works_as_it_is_written(
     if not _NEEDS_SHELL.search(line):
         done = shell.run(*shlex.split(line)[1:])
         too_late = name == "cancel" and "has completed in the meantime" in done.out
-        assert (done.status, done.out != "") == (int(too_late), True), done.err
+        assert (done.status, done.out + done.err != "") == (int(too_late), True), done.err
         return
     program = folder / "fal-async"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m fal_async "$@"\n')

@@ -40,6 +40,14 @@ def test_help_of_each_verb_shows_its_usage(verb: str, capsys: pytest.CaptureFixt
     assert f"usage: fal-async {verb}" in capsys.readouterr().out
 
 
+def test_help_as_a_word_is_the_option_help(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = []
+    for words in (("help", "batch", "run"), ("batch", "run", "--help"), ("help",), ("--help",)):
+        assert exit_code(*words) == 0
+        shown.append(capsys.readouterr().out)
+    assert (shown[0], shown[2]) == (shown[1], shown[3])
+
+
 def test_the_version_option_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("--version") == 0
     assert capsys.readouterr().out.startswith("fal-async ")

@@ -7,13 +7,17 @@ from typing import Any
 
 from fal_async.cli.argument_types import add_json, seconds
 
-_ITEMS = """\
+_ITEMS = r"""
 An ITEM is one member of the input:
-  prompt="a cat"            text                 image_url@cat.png   a file, which is uploaded
-  num_images:=4             JSON                 prompt=@prompt.txt  the text of a file
-  image_size[width]:=512    in an object         loras:=@loras.json  the JSON of a file
-  loras[0][path]=URL        in a list            'a\\=b=text'         \\ before : = @ [ ] makes it ordinary
-Or one ITEM is the whole input as a JSON object: '{"prompt": "a cat"}'.
+  prompt="a cat"            text
+  num_images:=4             JSON
+  image_url@cat.png         a file, which is uploaded
+  prompt=@prompt.txt        the text of a file
+  loras:=@loras.json        the JSON of a file
+  'image_size[width]:=512'  a member of an object; 'loras[0][path]=...' of a list
+  'a\=b=text'               a \ before : = @ [ ] makes it an ordinary character
+
+One ITEM may also be the whole input: '{"prompt": "a cat"}'.
 """
 
 

@@ -40,6 +40,8 @@ async def _subscribe(fal: Session, input: dict[str, Any], options: argparse.Name
     note = "the request keeps running: the same command waits for it again" if keyed else "interrupted"
     with live_line(quiet=_is_quiet(options)) as line:
         display = QueueDisplay(line, as_json=options.json and options.logs)
+        if line.is_redrawn:
+            line.show("submitting")  # which takes long if the input has files
         with noting_interrupts(note, line):
             got = await fal.subscribe(
                 options.endpoint,

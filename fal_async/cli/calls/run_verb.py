@@ -11,7 +11,7 @@ from fal_async.cli.calls import call_arguments
 
 EXAMPLES = (
     'fal-async run fal-ai/any-llm prompt="Say hello"',
-    "fal-async run fal-ai/flux/schnell --input input.json seed:=7 --download out/",
+    "fal-async run fal-ai/flux/schnell --input input.json 'image_size[width]:=512' --download out/",
 )
 
 

@@ -11,7 +11,7 @@ import argparse
 from fal_async.cli.calls import call_arguments
 
 EXAMPLES = (
-    'fal-async subscribe fal-ai/flux/dev prompt="a cat" num_images:=4 image_size[width]:=512 --download out/',
+    'fal-async subscribe fal-ai/flux/dev prompt="a cat" num_images:=4 --download out/',
     "fal-async subscribe fal-ai/clarity-upscaler image_url@cat.png prompt=@prompt.txt --logs",
     "fal-async subscribe fal-ai/flux/dev prompt=@prompt.txt --idempotency-key order-42 --ledger runs.db",
 )

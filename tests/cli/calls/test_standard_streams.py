@@ -150,3 +150,17 @@ async def test_fal_log_shows_log_lines_without_the_key(emulator: Emulator) -> No
     assert done.status == 0
     assert "DEBUG fal_async" in done.err
     assert emulator.key.partition(":")[2] not in done.err
+
+
+@pytest.mark.parametrize("words", [(), ("batch", "--help"), ("run", "--help")])
+async def test_a_reader_that_is_gone_ends_a_help_text_without_a_message(
+    emulator: Emulator, words: tuple[str, ...]
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = await asyncio.create_subprocess_exec(
+        *START, *words, env=environment(emulator), stdout=writing, stderr=asyncio.subprocess.PIPE
+    )
+    os.close(writing)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (1, b"")
