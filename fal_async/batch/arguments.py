@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from fal_async.batch.files.file_names import check_names
 from fal_async.batch.inputs import check_inputs
 from fal_async.batch.keys.item_keys import KeyOf, check_key_of
 from fal_async.batch.scheduler import ItemCallback
-from fal_async.batch.stopping import check_max_failures
+from fal_async.batch.stopping import check_max_failures, max_cost_of
 from fal_async.checks import Validator, check_flag, check_function, check_int, check_seconds, checked
 from fal_async.errors import ConfigurationError
 from fal_async.options import CallOptions
@@ -58,6 +59,7 @@ class BatchArguments:
     ordered: bool = attrs.field(validator=checked(check_flag))
     retries: int = attrs.field(validator=checked(check_int, least=0))
     max_failures: int | float | None = attrs.field(validator=_by(check_max_failures))
+    max_cost: Decimal | None = attrs.field(converter=max_cost_of)
     timeout: float | None = attrs.field(validator=checked(check_seconds, or_none=True))
     output_type: Any = attrs.field(validator=_by(check_output_type))
     on_item: ItemCallback | None = attrs.field(validator=checked(check_function, takes=("item",)))

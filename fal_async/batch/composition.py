@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from fal_async.auth.credentials import KeySource
 from fal_async.batch.arguments import BatchArguments
+from fal_async.batch.costs.endpoint_price import EndpointPrice, PriceList
+from fal_async.batch.costs.spending import OwnCosts, Spending
 from fal_async.batch.display import Display
 from fal_async.batch.files.file_names import DEFAULT
 from fal_async.batch.inputs import Inputs
@@ -25,6 +28,7 @@ from fal_async.batch.requests.shared_uploads import SharedUploads, Stores
 from fal_async.batch.scheduler import Scheduler
 from fal_async.batch.summary import Tally
 from fal_async.batch.works import Works
+from fal_async.ledger.store import Costs, Search
 from fal_async.protocol.ledger.entry import Space
 from fal_async.queue.operations import QueueOperations
 
@@ -33,6 +37,11 @@ if TYPE_CHECKING:
     from fal_async.batch.keyed_items import KeyedItems
     from fal_async.batch.keys.run_guard import RunGuard
     from fal_async.batch.requests.keyed_requests import KeyedRequests, Ledgered
+
+
+_WITH_LEDGER = "Run it again with a higher max_cost: nothing is paid twice"
+_WITHOUT_LEDGER = "Submit the other inputs with a higher max_cost"
+"""What to do if `max_cost=` stops a batch."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -56,6 +65,7 @@ class Lent:
 
     Attributes:
         storage: returns the storage client, which is loaded only for inputs with files.
+        platform: returns the platform client, which is loaded only to fetch prices.
         opened: registers the scheduler with the session, which closes it when the session is closed.
         kept: the parts for a batch with a ledger; None without a ledger.
     """
@@ -63,6 +73,7 @@ class Lent:
     operations: QueueOperations
     key_source: KeySource
     storage: Callable[[], Stores]
+    platform: Callable[[], PriceList]
     opened: Callable[[Scheduler], None]
     kept: Kept | None
 
@@ -77,7 +88,7 @@ def composed(
     calls = None if kept is None else kept.calls(operations)
     maker: RequestMaker
     if kept is None or calls is None:
-        maker = _plain(arguments, lent, operations, seen)
+        maker = _plain(arguments, lent, operations, seen, tally, is_shown=display is not None)
     else:
         maker = _keyed(arguments, lent, kept, calls, operations, tally)
     works = Works(
@@ -129,8 +140,15 @@ def composed_items(arguments: BatchArguments, lent: Lent, kept: Kept) -> KeyedIt
 
 
 def _plain(
-    arguments: BatchArguments, lent: Lent, operations: QueueOperations, seen: SeenKeys
+    arguments: BatchArguments,
+    lent: Lent,
+    operations: QueueOperations,
+    seen: SeenKeys,
+    tally: Tally,
+    *,
+    is_shown: bool,
 ) -> RequestMaker:
+    own_costs = OwnCosts(tally)
     plain = PlainRequests(
         operations=operations,
         key_source=lent.key_source,
@@ -139,6 +157,8 @@ def _plain(
         output_type=arguments.output_type,
         timeout=arguments.timeout,
         retries=arguments.retries,
+        spending=_spending(arguments, lent, tally, own_costs, is_shown=is_shown, way_out=_WITHOUT_LEDGER),
+        own_costs=own_costs,
     )
     return plain if arguments.key is None else Duplicates(plain, seen)
 
@@ -168,7 +188,40 @@ def _keyed(
         uncertain=arguments.uncertain,
         cancel_on_exit=arguments.cancel_on_exit,
         recover=kept.recover,
+        spending=_spending(
+            arguments,
+            lent,
+            tally,
+            partial(_costs_of_run, calls, kept.space),
+            is_shown=True,
+            way_out=_WITH_LEDGER,
+        ),
     )
+
+
+def _spending(
+    arguments: BatchArguments,
+    lent: Lent,
+    tally: Tally,
+    costs: Callable[[], Awaitable[Costs]],
+    *,
+    is_shown: bool,
+    way_out: str,
+) -> Spending:
+    endpoint_id, known = arguments.endpoint.full, lent.operations.prices
+    return Spending(
+        tally=tally,
+        price=EndpointPrice(endpoint_id=endpoint_id, platform=lent.platform, known=known),
+        limit=arguments.max_cost,
+        is_shown=is_shown,
+        costs=costs,
+        way_out=way_out,
+    )
+
+
+async def _costs_of_run(calls: Ledgered, space: Space) -> Costs:
+    store = await calls.store()
+    return await store.costs(Search(origin=space.origin, tenant=space.tenant, run=space.run))
 
 
 def _guard(arguments: BatchArguments, kept: Kept | None, calls: Ledgered | None) -> RunGuard | None:

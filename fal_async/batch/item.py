@@ -31,7 +31,8 @@ class BatchItem(Generic[T_co]):
         files: paths of the files that `download=` wrote, in the order of the output; empty without `download=`.
         billable_units: units that fal billed for the request of the result; None if fal's response does not
             report them.
-        cost: the list price, in the price's currency; always None in this version, which knows no prices.
+        cost: what the item cost by list price, in US dollars: all of its attempts, as far as their cost is known.
+            None if the cost of no attempt is known. Items that share a request all have its cost.
         from_ledger: whether the outcome was in the ledger already, so that nothing was submitted for the item.
     """
 

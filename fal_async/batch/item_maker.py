@@ -41,9 +41,6 @@ class ItemMaker:
                 work.renew = outcome.request_id
                 return None
         error = outcome.error if found is None else found.error
-        # The cost of a shared request is counted once, for the item that was submitted.
-        if outcome.taken and not (outcome.from_ledger or outcome.shared or outcome.unended):
-            self.tally.price(outcome.cost)
         self._count(error, outcome)
         return BatchItem(
             index=work.index,

@@ -1,12 +1,15 @@
-"""The reasons to stop a whole batch: an error that every further item would get, and too many failures."""
+"""The reasons to stop a whole batch: an error that every further item would get, too many failures, `max_cost`."""
 
 from __future__ import annotations
+
+from decimal import Decimal
 
 from fal_async.batch.requests.request_maker import Outcome
 from fal_async.batch.shown_values import short
 from fal_async.errors import (
     AuthenticationError,
     BalanceExhaustedError,
+    BatchStoppedError,
     ConfigurationError,
     FalError,
     LedgerError,
@@ -30,13 +33,23 @@ def check_max_failures(value: object) -> None:
         )
 
 
-def check_max_cost(value: object) -> None:
-    """Raise ConfigurationError for any limit, because this version knows no prices."""
-    if value is not None:
+def max_cost_of(value: object) -> Decimal | None:
+    """Return `max_cost=` as an exact amount: a float is read as it is printed, so that 0.1 is a tenth.
+
+    Raises ConfigurationError unless it is a finite number > 0, or None.
+    """
+    if value is None:
+        return None
+    amount = Decimal(0)
+    if isinstance(value, float):
+        amount = Decimal(float.__repr__(value))
+    elif isinstance(value, Decimal | int) and not isinstance(value, bool):
+        amount = Decimal(value)
+    if not amount.is_finite() or amount <= 0:
         raise ConfigurationError(
-            "max_cost must be None, because prices are not known yet: limit the run by max_failures=, or pass "
-            f"fewer inputs (max_cost={value!r})"
+            f"max_cost={short(repr(value))}: expected US dollars > 0, such as 20 or Decimal('0.5'), or None"
         )
+    return amount
 
 
 def too_many(limit: int | float | None, failed: int, ended: int) -> bool:
@@ -57,7 +70,7 @@ def ends_all(outcome: Outcome, *, accepted: bool) -> FalError | None:
             and a 403 or 404 is about this one input: for example, a firewall may have refused it.
     """
     error = outcome.error
-    if outcome.affects_all or isinstance(error, SessionStateError | LedgerError):
+    if outcome.affects_all or isinstance(error, SessionStateError | LedgerError | BatchStoppedError):
         return error
     if outcome.taken or error is None:
         return None

@@ -8,6 +8,8 @@ from decimal import Decimal
 
 import attrs
 
+from fal_async.protocol.amounts import total
+
 _WINDOW = 60.0
 """Seconds over which the rate is averaged. An average over the whole run would hide that it has stalled."""
 
@@ -26,9 +28,12 @@ class BatchSummary:
         queued: number of requests that wait for a runner, or are being submitted.
         from_ledger: number of items whose outcome an earlier run had stored in the ledger. They are also counted
             in `done`, `failed` or `uncertain`.
-        cost: cost of the run over all processes, by list price; None while no price is known.
-        spent: the part of `cost` that this process caused; None while no price is known.
-        unpriced: number of completed requests whose cost is not known.
+        cost: what all submits of the run cost by list price, in US dollars, as far as it is known; None while no
+            cost is known. With a ledger those of all processes that share the run count: those of other processes
+            as of the beginning, and again at the end.
+        spent: the part of `cost` for what this process has submitted; None while no cost of it is known.
+        max_cost: the limit of `cost`, in US dollars; None: no limit.
+        unpriced: number of completed submits of the run whose cost is not known. Each attempt counts.
         rate: items per second, averaged over the last 60 seconds at most, without those from the ledger.
         elapsed: seconds since the batch began; once it has ended, the seconds that it took.
         eta: estimated seconds until the end, at this `rate`; None if `total` is unknown, `rate` is 0, or the batch
@@ -44,6 +49,7 @@ class BatchSummary:
     from_ledger: int = 0
     cost: Decimal | None = None
     spent: Decimal | None = None
+    max_cost: Decimal | None = None
     unpriced: int = 0
     rate: float = 0.0
     elapsed: float = 0.0
@@ -80,6 +86,9 @@ class Tally:
         """Whether fal has accepted a request of this batch in this process."""
         self.cost: Decimal | None = None
         self.spent: Decimal | None = None
+        self.max_cost: Decimal | None = None
+        self.highest: Decimal | None = None
+        """The highest known cost of one submit of this batch."""
         self.changed: Callable[[], None] = changed
         self._now = now
         self._began: float | None = None
@@ -108,13 +117,18 @@ class Tally:
             self._note(self._now())
         self.changed()
 
-    def price(self, cost: Decimal | None) -> None:
-        """Note that one more request that fal accepted has ended. `cost` is None if it is not known."""
+    def add_cost(self, cost: Decimal | None, *, is_ours: bool) -> None:
+        """Count a submit that has its outcome.
+
+        `cost` is None if it is not known. `is_ours`: whether this process has submitted it.
+        """
         if cost is None:
             self.unpriced += 1
-        else:
-            self.spent = cost + (self.spent or 0)
-            self.cost = cost + (self.cost or 0)
+            return
+        self.cost = cost if self.cost is None else total((self.cost, cost))
+        self.highest = cost if self.highest is None else max(self.highest, cost)
+        if is_ours:
+            self.spent = cost if self.spent is None else total((self.spent, cost))
 
     def summary(self) -> BatchSummary:
         elapsed = self._elapsed()
@@ -129,6 +143,7 @@ class Tally:
             from_ledger=self.from_ledger,
             cost=self.cost,
             spent=self.spent,
+            max_cost=self.max_cost,
             unpriced=self.unpriced,
             rate=rate,
             elapsed=elapsed,

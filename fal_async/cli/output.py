@@ -6,12 +6,15 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fal_async.cli.messages import fail
 from fal_async.errors import FalError
 from fal_async.outputs.json_values import json_text, plain
+
+_AMOUNTS = ("cost", "spent", "max_cost")
+"""Members of the documents of batches with amounts of money."""
 
 
 class OutputLostError(Exception):
@@ -21,6 +24,12 @@ class OutputLostError(Exception):
 def put(value: Any) -> None:
     """Print one line of JSON on standard output. See `put_line`."""
     put_line(json_text(value))
+
+
+def with_amounts(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document with its amounts of money as text, because a JSON number may lose digits."""
+    amounts = {name: f"{document[name]:f}" for name in _AMOUNTS if document.get(name) is not None}
+    return {**document, **amounts}
 
 
 def put_pretty(value: Any) -> None:

@@ -10,7 +10,7 @@
     |- SubmissionUncertainError            fal may have accepted the request; it is never sent again automatically
     |- KeyConflictError                    the ledger has the key with another endpoint or input
     |- LedgerError                         the ledger can't be read or written
-    |- BatchStoppedError                   more failures in a batch than `max_failures`
+    |- BatchStoppedError                   a limit of a batch: `max_failures` or `max_cost`
     |- ApiError                            fal responded with an error
     |  |- AuthenticationError              401
     |  |- PermissionDeniedError            403

@@ -121,13 +121,13 @@ class LedgerError(FalError):
 
 
 class BatchStoppedError(FalError):
-    """Raised when more items of a batch failed than `max_failures` allows.
+    """Raised when more items of a batch failed than `max_failures` allows, or when `max_cost` is used up.
 
     All submitted requests are completed before it is raised, and their items were yielded.
 
     Attributes:
-        reason: the argument that set the limit: `"max_failures"`.
-        summary: the `BatchSummary` of the moment when the limit was exceeded.
+        reason: the argument that set the limit: `"max_failures"` or `"max_cost"`.
+        summary: the `BatchSummary` of the moment when the batch was stopped.
     """
 
     _shown = ("reason",)

@@ -6,8 +6,10 @@ or leave without affecting other callers. The outcome of a request is its result
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -25,6 +27,21 @@ from fal_async.queue.state import NewRequest, RequestState
 
 BeforeRetry = Callable[[int, FalError], Awaitable[bool]]
 """Called with the number of failed attempts and the last error; False prevents a further attempt."""
+
+
+class Payment(Protocol):
+    """Limits and counts what submits cost, for a batch."""
+
+    def submitting(self) -> AbstractAsyncContextManager[None]:
+        """Enter before a submit, which may wait or raise. Leave when the ledger has the outcome of the submit."""
+        ...
+
+    def ended(self, cost: Decimal | None, *, is_ours: bool) -> None:
+        """Note that the outcome of an attempt is stored.
+
+        `cost` is None if it is not known. `is_ours`: whether this process has submitted the attempt.
+        """
+        ...
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -47,6 +64,8 @@ class KeyedRequest:
             been deleted; None (the default): a completed entry is replayed.
         before_retry: awaited before each further attempt. Only that of the first caller is used. None (the
             default): the next attempt is made at once.
+        payment: limits and counts the costs of the attempts. Only that of the first caller is used. None (the
+            default): there is no limit.
         recognised: the digests of `new.input`, if the caller has computed them; None (the default): they are
             computed.
         delivery: why fal calls the receiver of the session at `new.webhook_url`, so that the submit has a token;
@@ -62,8 +81,13 @@ class KeyedRequest:
     retry_failed: bool = False
     renew: str | None = None
     before_retry: BeforeRetry | None = None
+    payment: Payment | None = None
     recognised: Recognised | None = None
     delivery: Purpose | None = None
+
+    def paying(self) -> AbstractAsyncContextManager[None]:
+        """Enter before a submit, and leave when the ledger has the outcome of the submit."""
+        return contextlib.nullcontext() if self.payment is None else self.payment.submitting()
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -78,7 +102,7 @@ class Ended:
         request_id: the id of the request; None if it is not known.
         attempts: how many times the key was submitted in total.
         billable_units: the units that fal billed for the attempt; None if fal reported none.
-        cost: the cost of the attempt, by list price; None if no price is known.
+        cost: the cost of the attempt by list price, in US dollars; None if it is not known.
         answer: the response from which the result is built; None if there is an error.
     """
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import attrs
+
 from fal_async.errors import CancelOutcome, FalError, RequestCancelledError, ResultExpiredError
-from fal_async.keyed.call import Ended
+from fal_async.keyed.call import Ended, Payment
 from fal_async.keyed.own_copies import Answer
 from fal_async.keyed.tools import Tools
 from fal_async.models import Completed, Files
@@ -28,15 +30,19 @@ class Outcomes:
 
     Attributes:
         entry: the number of the entry in the store; 0 as long as it is not known.
+        payment: is notified of the cost of each outcome; None: nothing is notified.
+        is_ours: whether this process has submitted the attempts, for `payment`; False until it has.
     """
 
     def __init__(self, tools: Tools, place: Place, entry: int = 0) -> None:
         self._tools, self._place = tools, place
         self.entry: int = entry
+        self.payment: Payment | None = None
+        self.is_ours: bool = False
 
     async def done(self, state: RequestState, response: HttpResponse) -> Ended:
         """Store a result."""
-        record = await self._store(state.request_id, ends.done(response, self._tools.now()))
+        record = await self._store(state, ends.done(response, self._tools.now()))
         answer = Answer(response=response, ref=state.ref, files=self._tools.operations.files, state=state)
         return _ended(record, state.request_id, answer=answer)
 
@@ -48,7 +54,7 @@ class Outcomes:
         """
         end = end_of(error, completed=state.completed, at=self._tools.now(), taken_at=state.taken_at)
         if isinstance(end, End):
-            return _ended(await self._store(state.request_id, end), state.request_id, error=error)
+            return _ended(await self._store(state, end), state.request_id, error=error)
         if leave:
             await self.leave()
         return _ended(None, state.request_id, error=error)
@@ -60,15 +66,21 @@ class Outcomes:
         """
         end = end_of(CancelOutcome.CANCELLED, completed=None, at=self._tools.now())
         assert isinstance(end, End)
-        record = await self._store(state.request_id, end)
+        record = await self._store(state, end)
         if record is not None and record.state == "done":
             return replay(record, self._tools.operations.files, from_ledger=False)
         error = RequestCancelledError("the request was cancelled before it started").about(state.ref)
         return _ended(record, state.request_id, error=error)
 
-    async def _store(self, request_id: str, end: End) -> Record | None:
-        store, entry = self._tools.store, self.entry
-        return await self._write(request_id, lambda: store.end(entry, request_id, end))
+    async def _store(self, state: RequestState, end: End) -> Record | None:
+        store, entry, request_id = self._tools.store, self.entry, state.request_id
+        if end.cost is None:
+            cost = self._tools.operations.cost(state.endpoint_id, end.billable_units)
+            end = attrs.evolve(end, cost=cost)
+        record = await self._write(request_id, lambda: store.end(entry, request_id, end))
+        if self.payment is not None:
+            self.payment.ended(end.cost, is_ours=self.is_ours)
+        return record
 
     async def cancel_requested(self, request_id: str) -> None:
         """Store that a cancellation was requested, and that the request may still complete."""

@@ -100,7 +100,7 @@ class Steps(Joined):
 
     def ask(self, asked: KeyedRequest, input: Recognised) -> None:
         """Set the arguments of the first caller."""
-        self.asked, self.input = asked, input
+        self.asked, self.input, self.outcomes.payment = asked, input, asked.payment
 
     def stop_for(self, why: Reason) -> None:
         """Note why the task is about to be interrupted."""
@@ -156,7 +156,8 @@ class Steps(Joined):
         submit = KeyedSubmit(self.tools, asked, self.input, seen, self.record)
         self.submit = submit
         try:
-            state = await submit.run()
+            async with asked.paying():
+                state = await submit.run()
         except Outrun:
             self.record = await self.tools.store.find(self.place)
             return None
@@ -167,6 +168,7 @@ class Steps(Joined):
             self.submit, self.lost, self.state = None, submit.lost, submit.state
             self.outcomes.entry = submit.entry or 0
             self.newest = max(self.newest, submit.attempt)
+            self.outcomes.is_ours = self.newest > 0
         self.record = submit.record
         if self.compared.retries is None:
             asked.new.input = None  # no attempt needs it any more, so release a large input now

@@ -30,6 +30,13 @@ def total(amounts: Iterable[Decimal]) -> Decimal:
     return result
 
 
+def dollars(amount: Decimal) -> str:
+    """Return an amount for people: `$1,234.50`, and with two significant digits below a dollar: `$0.025`."""
+    places = 2 if amount == 0 or abs(amount) >= 1 else max(2, 1 - amount.adjusted())
+    whole, _, decimals = f"{amount:,.{places}f}".partition(".")
+    return f"${whole}.{decimals.rstrip('0'):0<2}"
+
+
 def product(one: Decimal, other: Decimal) -> Decimal:
     """Return the exact product."""
     return _EXACT.multiply(one, other)

@@ -102,7 +102,12 @@ class BatchCalls:
             max_failures: the batch is stopped when more than this many items fail (an int), or more than this share
                 of the completed items (a float between 0 and 1, applied from the 20th item on). Items whose outcome
                 was in the ledger do not count. None (default): no limit.
-            max_cost: reserved: prices are not known yet, so any value but None raises ConfigurationError.
+            max_cost: US dollars that the run may cost, by list price; a float is taken as it is printed. With a
+                ledger all that was ever submitted in the run counts, by any process. Before each submit the batch
+                reserves what the request may cost: the highest cost so far, or fal's estimate for one call. Submits
+                without room wait for running requests to end; if none runs any more, the batch is stopped.
+                Uncertain submits, and requests whose cost is not known, are counted like running ones. None
+                (default): no limit.
             timeout: seconds for one request, counted from the first status that says that a runner works on it. The
                 time before is limited by `start_timeout`. A request that exceeds it is cancelled. With a ledger it
                 keeps running instead, and the next start of the program continues to follow it. None (default): no
@@ -134,13 +139,14 @@ class BatchCalls:
             The batch, an async context manager and async iterator of `BatchItem`.
 
         Raises:
-            ConfigurationError: an invalid argument; while iterating: no API key, or see `extend` and `download`.
+            ConfigurationError: an invalid argument; while iterating: no API key, `max_cost` for an endpoint of
+                which fal tells neither price nor estimate, or see `extend` and `download`.
             TypeError: an unknown argument; the message suggests the one that was probably meant.
             AuthenticationError, BalanceExhaustedError: while iterating: fal refused a submit because of the API key
                 or the account. This and the following errors are raised after all completed items were yielded.
             PermissionDeniedError, NotFoundError: while iterating: fal refused a submit before it accepted any
                 request of the batch, for example because the endpoint id is mistyped.
-            BatchStoppedError: while iterating: more failures than `max_failures`.
+            BatchStoppedError: while iterating: more failures than `max_failures`, or no room within `max_cost`.
             LedgerError: while iterating: the ledger can't be read or written.
             SessionStateError: while iterating: the session was closed.
             Exception: while iterating: an exception that `inputs` or `on_item` raised.
@@ -148,7 +154,6 @@ class BatchCalls:
         from fal_async.batch.arguments import BatchArguments
         from fal_async.batch.batch import Batch
         from fal_async.batch.progress import display_of
-        from fal_async.batch.stopping import check_max_cost
 
         endpoint = EndpointId.parse(endpoint_id)
         arguments = BatchArguments(
@@ -159,6 +164,7 @@ class BatchCalls:
             ordered=ordered,
             retries=retries,
             max_failures=max_failures,
+            max_cost=max_cost,
             timeout=timeout,
             output_type=endpoint.output_type(output_type),
             on_item=on_item,
@@ -170,7 +176,6 @@ class BatchCalls:
             uncertain=uncertain,
             cancel_on_exit=cancel_on_exit,
         )
-        check_max_cost(max_cost)
         kept = self._kept(arguments.endpoint.full if run is None else run)
         if kept is None and uncertain == "resubmit":
             raise ConfigurationError(
@@ -203,6 +208,7 @@ class BatchCalls:
             operations=view.operations,
             key_source=view.keys,
             storage=lambda: view.storage,
+            platform=lambda: view.platform,
             opened=view.shared.open_parts.add,
             kept=kept,
         )

@@ -16,13 +16,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TextIO
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fal_async.batch.progress import ProgressDisplay
 from fal_async.batch.progress.plain_lines import PlainLines
-from fal_async.batch.progress.wording import counts, duration, ending, money, pace, share
+from fal_async.batch.progress.wording import counts, duration, ending, pace, share
 from fal_async.batch.summary import BatchSummary
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +35,7 @@ SUMMARIES = st.builds(
     **dict.fromkeys(("done", "failed", "uncertain", "running", "queued", "from_ledger", "unpriced"), NUMBER),
     cost=MONEY,
     spent=MONEY,
+    max_cost=MONEY,
     rate=st.floats(0, 10**5),
     elapsed=st.floats(0, 10**7),
     eta=st.none() | st.floats(0, 10**9),
@@ -63,7 +65,7 @@ class Numbers:
 
 def test_wording_of_a_running_batch_has_counts_and_pace() -> None:
     assert counts(HALF) == "142 of 1,000 done (100 from the ledger), 2 failed, 38 running, 2 queued"
-    assert pace(HALF) == "1.4 a second, about 10 min left, cost 3.12, about 21.67 at the end"
+    assert pace(HALF) == "1.4 a second, about 10 min left, cost $3.12, about $21.67 at the end"
     assert share(HALF) == 0.144
 
 
@@ -72,7 +74,7 @@ def test_wording_of_an_ended_batch_has_time_and_cost() -> None:
         total=3, done=2, uncertain=1, elapsed=7300, cost=Decimal("0.05"), spent=Decimal("0.02"), unpriced=1
     )
     assert ending(over) == (
-        "2 of 3 done, 1 uncertain, took 2 h 1 min, cost 0.0500 without 1 of unknown price, 0.0200 of it now"
+        "2 of 3 done, 1 uncertain, took 2 h 1 min, cost $0.05 without 1 of unknown price, $0.02 of it now"
     )
 
 
@@ -104,13 +106,11 @@ def test_durations_are_worded_with_one_or_two_units(seconds: float, said: str) -
     assert duration(seconds) == said
 
 
-def test_money_of_less_than_one_has_four_decimals() -> None:
-    assert [money(Decimal(text)) for text in ("0", "0.003", "1", "12345.678")] == [
-        "0.00",
-        "0.0030",
-        "1.00",
-        "12,345.68",
-    ]
+def test_wording_of_a_batch_with_a_limit_shows_the_limit_even_before_the_first_cost() -> None:
+    limited = BatchSummary(total=3, done=0, max_cost=Decimal("20"))
+    assert pace(limited) == "cost $0.00 of at most $20.00"
+    some = attrs.evolve(limited, done=3, cost=Decimal("19.5"), unpriced=2)
+    assert ending(some) == "3 of 3 done, took 0 s, cost $19.50 without 2 of unknown price of at most $20.00"
 
 
 @given(SUMMARIES)
@@ -221,7 +221,7 @@ async def test_a_terminal_shows_a_bar_that_is_redrawn_and_leaves_one_line(
     with terminal() as (shown, out):
         display, batch = ProgressDisplay(out), Numbers()
         display.start(batch)
-        first = await until(shown, "about 21.67 at the end")
+        first = await until(shown, "about $21.67 at the end")
         batch.summary = BatchSummary(total=1000, done=143, running=1)
         await until(shown, "143 of 1,000 done")
         assert threading.active_count() == threads

@@ -455,9 +455,7 @@ async def test_other_credentials_need_a_tenant(emulator: Emulator, echo: str, le
         assert item.ok
 
 
-async def test_max_cost_and_resubmit_without_a_ledger_are_refused(fal: Session, echo: str) -> None:
-    with pytest.raises(ConfigurationError, match="max_cost"):
-        fal.map(echo, [], max_cost=20)
+async def test_resubmit_without_a_ledger_is_refused(fal: Session, echo: str) -> None:
     with pytest.raises(ConfigurationError, match="ledger"):
         fal.map(echo, [], uncertain="resubmit")
     with pytest.raises(ConfigurationError, match="uncertain"):

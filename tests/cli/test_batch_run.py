@@ -17,6 +17,7 @@ import pytest
 
 from fal_async.emulator import Emulator, Fault
 from fal_async.ledger.opening import Where
+from tests.emulator.gate import Gate
 
 ROOT = Path(__file__).parents[2]
 MODEL = "fal-ai/any-llm"
@@ -97,12 +98,13 @@ async def test_a_run_writes_items_and_files_and_a_second_one_sends_nothing(
 
     status = await batch(emulator, "status", "--ledger", ledger)
     assert (status.status, status.err) == (0, "")
-    assert status.out == "fal-ai/flux/schnell: 4 done\n"
+    assert status.out == "fal-ai/flux/schnell: 4 done, cost $0.012\n"
 
     export = tmp_path / "results.jsonl"
     done = await batch(emulator, "export", str(export), "--ledger", ledger, "--json")
     assert (done.status, done.lines) == (0, [{"summary": {"entries": 4, "file": str(export)}}])
-    assert len(export.read_text().splitlines()) == 4
+    lines = [json.loads(line) for line in export.read_text().splitlines()]
+    assert [line["cost"] for line in lines] == ["0.003"] * 4
 
 
 async def test_inputs_are_read_from_a_pipe_and_failures_are_reported(
@@ -126,6 +128,42 @@ async def test_a_batch_stopped_by_max_failures_exits_with_5(emulator: Emulator, 
     assert done.status == 5
     assert [next(iter(line)) for line in done.lines[-2:]] == ["error", "summary"]
     assert done.err.splitlines()[-1].startswith("fal-async batch run: ")
+
+
+async def test_a_batch_stopped_by_max_cost_exits_with_5_and_a_higher_one_continues_it(
+    emulator: Emulator, tmp_path: Path, where: Where
+) -> None:
+    rows = [{"prompt": f"cat {n}", "image_size": {"width": 64, "height": 64}} for n in range(5)]
+    run = ("run", "fal-ai/flux/schnell", inputs(tmp_path, rows), "--ledger", str(where))
+    done = await batch(emulator, *run, "--max-cost", "0.01")
+    assert (done.status, len(emulator.jobs)) == (5, 3)
+    assert "cost $0.009 of at most $0.01" in done.out
+    assert "max_cost=$0.01 has no room for a request of $0.003: $0.009 spent, $0.00 reserved" in done.err
+    more = await batch(emulator, *run, "--max-cost", "1", "--json")
+    assert (more.status, len(emulator.jobs)) == (0, 5)
+    assert [item["cost"] for item in more.lines[:-1]] == ["0.003"] * 5
+    summary = more.lines[-1]["summary"]
+    assert (summary["cost"], summary["spent"], summary["max_cost"]) == ("0.015", "0.006", "1")
+
+
+async def test_requests_of_a_killed_run_count_in_the_limit_of_the_next_one(
+    emulator: Emulator, tmp_path: Path, where: Where
+) -> None:
+    gate = Gate()
+    emulator.endpoint("me/gate", price="0.1", runners=10)(gate)
+    rows = [{"n": n} for n in range(10)]
+    line = ("run", "me/gate", inputs(tmp_path, rows), "--ledger", str(where), "--max-cost", "0.3")
+    async with started(emulator, *line) as process:
+        await emulator.wait_for("submit", 3, timeout=30)
+        while len(gate.started) < 3:
+            await asyncio.sleep(0.01)
+        process.kill()
+        await process.wait()
+    assert len(emulator.jobs) == 3
+    gate.open()
+    done = await batch(emulator, *line)
+    assert (done.status, len(emulator.jobs)) == (5, 3)
+    assert "cost $0.30 of at most $0.30" in done.out
 
 
 async def test_a_refused_key_exits_with_3(emulator: Emulator, tmp_path: Path) -> None:

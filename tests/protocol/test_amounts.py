@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fal_async.protocol.amounts import billable_units, product, total
+from fal_async.protocol.amounts import billable_units, dollars, product, total
 
 AMOUNTS = st.decimals(min_value=0, max_value=10**18, places=18)
 
@@ -75,3 +75,9 @@ def test_arithmetic_is_exact_in_a_decimal_context_of_two_digits(
         found, products = total(amounts), [product(price, amount) for amount in amounts]
     assert Fraction(found) == sum(map(Fraction, amounts))
     assert [Fraction(one) for one in products] == [Fraction(price) * Fraction(amount) for amount in amounts]
+
+
+def test_dollars_below_one_are_shown_with_two_significant_digits() -> None:
+    amounts = ("0", "0.000025", "0.0031", "0.1", "0.0500", "0.125", "1", "12345.678", "1E+2")
+    shown = ["$0.00", "$0.000025", "$0.0031", "$0.10", "$0.05", "$0.12", "$1.00", "$12,345.68", "$100.00"]
+    assert [dollars(Decimal(amount)) for amount in amounts] == shown

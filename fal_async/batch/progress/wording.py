@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from fal_async.batch.summary import BatchSummary
+from fal_async.protocol.amounts import dollars
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
@@ -23,7 +24,7 @@ def counts(summary: BatchSummary) -> str:
 
 
 def pace(summary: BatchSummary) -> str:
-    """Return `1.4 a second, about 10 min left, cost 3.12, about 22.00 at the end`, as far as it is known, or ""."""
+    """Return `1.4 a second, about 10 min left, cost $3.12, about $22.00 at the end`, as far as known, or ""."""
     known = []
     if summary.rate > 0:
         known.append(_rate(summary.rate))
@@ -36,10 +37,10 @@ def pace(summary: BatchSummary) -> str:
 def ending(summary: BatchSummary) -> str:
     """Return the last line of the display: the counts, the duration and the cost."""
     known = [counts(summary), f"took {duration(summary.elapsed)}"]
-    if summary.cost is not None:
-        known.append(f"cost {money(summary.cost)}{_unpriced(summary)}")
+    if summary.cost is not None or summary.max_cost is not None:
+        known.append(_cost(summary))
         if summary.spent is not None and summary.spent != summary.cost:
-            known.append(f"{money(summary.spent)} of it now")
+            known.append(f"{dollars(summary.spent)} of it now")
     return ", ".join(known)
 
 
@@ -62,11 +63,6 @@ def duration(seconds: float) -> str:
     return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
 
 
-def money(amount: Decimal) -> str:
-    """Return the amount with two decimals; with four if it is less than one."""
-    return f"{amount:,.2f}" if amount == 0 or abs(amount) >= 1 else f"{amount:,.4f}"
-
-
 def _rate(rate: float) -> str:
     if rate >= 1:
         return f"{rate:,.1f} a second"
@@ -74,17 +70,24 @@ def _rate(rate: float) -> str:
 
 
 def _costs(summary: BatchSummary) -> list[str]:
-    if summary.cost is None:
+    if summary.cost is None and summary.max_cost is None:
         return []
-    known = [f"cost {money(summary.cost)}{_unpriced(summary)}"]
+    known = [_cost(summary)]
     ended = _ended(summary)
-    if summary.total and 0 < ended < summary.total:
-        known.append(f"about {money(summary.cost * summary.total / ended)} at the end")
+    if summary.cost is not None and summary.total and 0 < ended < summary.total:
+        known.append(f"about {dollars(summary.cost * summary.total / Decimal(ended))} at the end")
     return known
 
 
-def _unpriced(summary: BatchSummary) -> str:
-    return f" without {summary.unpriced:,} of unknown price" if summary.unpriced else ""
+def _cost(summary: BatchSummary) -> str:
+    limit = "" if summary.max_cost is None else f" of at most {dollars(summary.max_cost)}"
+    return f"{cost(summary.cost or Decimal(0), summary.unpriced)}{limit}"
+
+
+def cost(amount: Decimal, unpriced: int) -> str:
+    """Return `cost $3.12 without 2 of unknown price`."""
+    without = f" without {unpriced:,} of unknown price" if unpriced else ""
+    return f"cost {dollars(amount)}{without}"
 
 
 def _ended(summary: BatchSummary) -> int:

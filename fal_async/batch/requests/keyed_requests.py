@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
+from decimal import Decimal
 from functools import partial
 from typing import Any, Protocol
 
 import attrs
 
 from fal_async.auth.credentials import KeySource
+from fal_async.batch.costs.spending import Spending
 from fal_async.batch.requests.missing_key import affects_all
 from fal_async.batch.requests.pauses import Pauses
 from fal_async.batch.requests.plain_requests import FOLLOWING
@@ -18,9 +21,10 @@ from fal_async.batch.summary import Tally
 from fal_async.cancellation import SUBMIT_GRACE, cancelled
 from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError, RequestCancelledError
 from fal_async.keyed.call import Driver, Ended, KeyedCalls, KeyedRequest
-from fal_async.ledger.store import Search, Store
+from fal_async.ledger.store import Store
 from fal_async.models import Completed, InProgress, Queued, QueueStatus
 from fal_async.options import CallOptions
+from fal_async.protocol.amounts import total
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.ledger.decisions import Uncertain
 from fal_async.protocol.ledger.entry import Place, Space
@@ -47,6 +51,7 @@ class KeyedRequests:
         retries, retry_failed, uncertain: see `KeyedRequest`.
         cancel_on_exit: whether leaving the batch cancels running requests, too.
         recover: follows the requests that an earlier process left running in the run, until each has its outcome.
+        spending: limits and counts what the submits cost. Its `costs` are those of the run in the ledger.
     """
 
     calls: Ledgered
@@ -63,6 +68,7 @@ class KeyedRequests:
     uncertain: Uncertain
     cancel_on_exit: bool
     recover: Callable[[], Coroutine[Any, Any, object]]
+    spending: Spending
     _drivers: set[Driver] = attrs.field(factory=set, init=False)
     _cancels: set[ShelteredTask[Any]] = attrs.field(factory=set, init=False)
     _pauses: Pauses = attrs.field(init=False)
@@ -75,16 +81,22 @@ class KeyedRequests:
         return Pauses(self.options.retry or self.operations.settings.retry)
 
     async def begin(self) -> None:
-        store, space = await self.calls.store(), self.space
-        run = Search(origin=space.origin, tenant=space.tenant, run=space.run)
-        costs = await store.costs(run)
-        self.tally.cost, self.tally.unpriced = costs.known, costs.unpriced
+        costs = await self.spending.costs()
+        self.spending.set_costs(costs)
+        await self.spending.begin()
+        if costs.open:
+            await self.spending.learn_price()
         # In parallel to the batch, because a request that waits in fal's queue must not delay all others.
-        self._recovery = asyncio.create_task(self.recover())
+        self._recovery = asyncio.create_task(self._recover())
+
+    async def _recover(self) -> None:
+        with self.spending.item():
+            await self.recover()
 
     async def finish(self) -> None:
         if self._recovery is not None:
             await self._recovery
+        self.spending.set_costs(await self.spending.costs())
 
     async def aclose(self) -> None:
         recovery = self._recovery
@@ -98,10 +110,11 @@ class KeyedRequests:
         Another caller may be cancelling the request of this key when the item joins it. If it is then cancelled,
         the item is submitted again.
         """
-        while True:
-            outcome, is_submitted_again = await self._attempt(work)
-            if not is_submitted_again or self._pauses.stopped:
-                return outcome
+        with self.spending.item():
+            while True:
+                outcome, is_submitted_again = await self._attempt(work)
+                if not is_submitted_again or self._pauses.stopped:
+                    return outcome
 
     async def _attempt(self, work: Work) -> tuple[Outcome, bool]:
         """Return an outcome, and whether the item must be submitted again in its place."""
@@ -123,7 +136,8 @@ class KeyedRequests:
         shared = driver in self._drivers
         self._drivers.add(driver)
         try:
-            return await self._followed(work, driver, shared)
+            with self.spending.idle() if shared else contextlib.nullcontext():
+                return await self._followed(work, driver, shared)
         except asyncio.CancelledError:
             await self._leave(driver)
             raise
@@ -146,6 +160,7 @@ class KeyedRequests:
 
     def stop(self) -> None:
         self._pauses.stop()
+        self.spending.stop()
 
     def hurry(self) -> None:
         for cancel in self._cancels:
@@ -170,6 +185,7 @@ class KeyedRequests:
             retry_failed=self.retry_failed,
             renew=work.renew,
             before_retry=self._pauses.over,
+            payment=self.spending,
             recognised=work.recognised,
         )
 
@@ -195,7 +211,7 @@ class KeyedRequests:
             request_id=ended.request_id,
             attempts=ended.attempts,
             billable_units=ended.billable_units,
-            cost=ended.cost,
+            cost=_cost(ended),
             from_ledger=ended.from_ledger,
         )
 
@@ -211,9 +227,7 @@ class KeyedRequests:
             request_id=driver.request_id,
             endpoint_id=self.endpoint.full,
         )
-        return Outcome(
-            error=error, taken=True, unended=True, request_id=driver.request_id, attempts=driver.attempts
-        )
+        return Outcome(error=error, taken=True, request_id=driver.request_id, attempts=driver.attempts)
 
     # What happens to the request of an item whose batch is left early.
 
@@ -260,6 +274,13 @@ def _waits_in_queue(driver: Driver) -> bool:
     if driver.last_status is not None:
         return isinstance(driver.last_status, Queued)
     return driver.state is None or driver.state.submitted_at is not None
+
+
+def _cost(ended: Ended) -> Decimal | None:
+    """Return what all attempts of an entry cost, as far as it is known."""
+    attempts = () if ended.record is None else ended.record.requests
+    known = [attempt.cost for attempt in attempts if attempt.cost is not None]
+    return total(known) if known else ended.cost
 
 
 class _Waiting:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import attrs
 
 from fal_async.auth.credentials import KeySource
+from fal_async.batch.costs.spending import OwnCosts, Spending
 from fal_async.batch.requests.missing_key import affects_all
 from fal_async.batch.requests.pauses import Pauses
 from fal_async.batch.requests.request_maker import Outcome, Work
 from fal_async.cancellation import Wait
-from fal_async.errors import ApiError, FalError, TransportError
+from fal_async.errors import (
+    ApiError,
+    BatchStoppedError,
+    CancelOutcome,
+    ClientTimeoutError,
+    FalError,
+    SubmissionUncertainError,
+    TransportError,
+)
 from fal_async.models import Completed, InProgress, QueueStatus, Result
 from fal_async.options import CallOptions
-from fal_async.protocol.amounts import billable_units
+from fal_async.protocol.amounts import billable_units, total
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.following import Following
 from fal_async.protocol.ledger.ends import end_of
@@ -35,6 +45,7 @@ class PlainRequests:
         timeout: time limit of one request in seconds, from when its status was first seen to be `InProgress`; None:
             no limit.
         retries: maximum number of further attempts of one item.
+        spending: limits and counts what the submits cost. Its `costs` are `own_costs`.
     """
 
     operations: QueueOperations
@@ -44,6 +55,8 @@ class PlainRequests:
     timeout: float | None
     retries: int
     key_source: KeySource
+    spending: Spending
+    own_costs: OwnCosts
     _waits: set[Wait] = attrs.field(factory=set, init=False)
     _pauses: Pauses = attrs.field(init=False)
 
@@ -52,29 +65,71 @@ class PlainRequests:
         return Pauses(self.options.retry or self.operations.settings.retry)
 
     async def begin(self) -> None:
-        """Do nothing."""
+        await self.spending.begin()
 
     async def outcome(self, work: Work) -> Outcome:
-        while True:
-            work.attempts += 1
-            work.enter("queued")
-            asked = self._subscription(work)
-            self._waits.add(asked.wait)
-            try:
-                return _done(work, await asked.supervised(asked.result, None))
-            except FalError as error:
-                if error.from_caller:
-                    raise
-                failed = attrs.evolve(
-                    _failed(work, error, asked),
-                    affects_all=await affects_all(error, self.key_source, self.operations),
-                )
-                again = work.attempts <= self.retries and _may_be_submitted_again(error, asked)
-            finally:
-                self._waits.discard(asked.wait)
-            assert failed.error is not None
-            if not again or not await self._pauses.over(work.attempts, failed.error):
-                return failed
+        with self.spending.item():
+            while True:
+                work.enter("queued")
+                try:
+                    async with self.spending.submitting():
+                        outcome, may_be_repeated = await self._attempt(work)
+                except BatchStoppedError as stopped:
+                    return Outcome(error=stopped, attempts=work.attempts, cost=work.cost)
+                outcome, error = attrs.evolve(outcome, cost=work.cost), outcome.error
+                if error is None or not may_be_repeated or work.attempts > self.retries:
+                    return outcome
+                if not await self._pauses.over(work.attempts, error):
+                    return outcome
+
+    async def _attempt(self, work: Work) -> tuple[Outcome, bool]:
+        """Submit once, and return the outcome, and whether a further attempt may succeed."""
+        work.attempts += 1
+        asked = self._subscription(work)
+        self._waits.add(asked.wait)
+        try:
+            result = await asked.supervised(asked.result, None)
+        except FalError as error:
+            if error.from_caller:
+                raise
+            failed = attrs.evolve(
+                _failed(work, error, asked),
+                affects_all=await affects_all(error, self.key_source, self.operations),
+            )
+            return failed, self._note_failure(work, error, asked)
+        finally:
+            self._waits.discard(asked.wait)
+        self._note_cost(work, result.cost)
+        return _done(work, result), False
+
+    def _note_failure(self, work: Work, error: FalError, asked: Subscription) -> bool:
+        """Count what a failed attempt cost. Return whether a further attempt may succeed and can't be billed twice.
+
+        These are the rules of a ledger.
+        """
+        if asked.wait.handle is None:
+            self.own_costs.open += isinstance(error, SubmissionUncertainError)
+            return error.retryable and isinstance(error, ApiError | TransportError)
+        given: FalError | CancelOutcome = error
+        if isinstance(error, ClientTimeoutError) and error.cancel_outcome is not None:
+            given = error.cancel_outcome
+        end = end_of(given, completed=asked.state.completed, at=0.0)
+        if isinstance(end, End):
+            cost = end.cost
+            if cost is None:
+                cost = self.operations.cost(self.endpoint.full, end.billable_units)
+            self._note_cost(work, cost)
+            return end.state == "failed" and not end.final
+        if asked.state.completed is None:
+            self.own_costs.open += 1
+        else:
+            self._note_cost(work, None)
+        return False
+
+    def _note_cost(self, work: Work, cost: Decimal | None) -> None:
+        self.spending.ended(cost, is_ours=True)
+        if cost is not None:
+            work.cost = cost if work.cost is None else total((work.cost, cost))
 
     async def finish(self) -> None:
         """Do nothing."""
@@ -84,6 +139,7 @@ class PlainRequests:
 
     def stop(self) -> None:
         self._pauses.stop()
+        self.spending.stop()
 
     def hurry(self) -> None:
         for wait in self._waits:
@@ -113,14 +169,6 @@ class PlainRequests:
             wait.scope.reschedule(wait.loop.time() + self.timeout)
         elif isinstance(status, Completed):
             wait.scope.reschedule(None)  # fetching the result has its own time limits
-
-
-def _may_be_submitted_again(error: FalError, asked: Subscription) -> bool:
-    """Return whether a further attempt may succeed and can't be billed twice, by the rules of a ledger."""
-    if asked.wait.handle is None:
-        return error.retryable and isinstance(error, ApiError | TransportError)
-    end = end_of(error, completed=asked.state.completed, at=0.0)
-    return isinstance(end, End) and end.state == "failed" and not end.final
 
 
 def _done(work: Work, result: Result[Any, str]) -> Outcome:

@@ -37,7 +37,8 @@ class Work:
             once, so that other items are started before.
         renew: the id of a request whose files are gone; None normally. If set, the item is submitted again, unless
             another item with the same key was.
-        attempts: number of submits so far. With a ledger the driver counts them instead.
+        attempts, cost: number of submits so far, and what they cost, as far as it is known. With a ledger the
+            driver counts them instead.
         phase: "queued" while the request is submitted or waits in fal's queue, "running" while a runner works on
             it (both as last seen), "none" before and after.
     """
@@ -51,6 +52,7 @@ class Work:
     patient: bool = False
     renew: str | None = None
     attempts: int = 0
+    cost: Decimal | None = None
     phase: Phase = "none"
 
     def request(self, endpoint: EndpointId, options: CallOptions) -> NewRequest:
@@ -87,10 +89,8 @@ class Outcome:
         held: whether another process follows the request, so that the item is put off. If so, no other attribute
             is set.
         taken: whether fal accepted a request for the item. If not, `error` says why.
-        unended: whether the request is still running: it has exceeded the batch's `timeout`.
         affects_all: whether every further item would get the same error.
-        shared: whether the request belongs to an earlier item of this batch with the same key. Its cost is counted
-            for that item only.
+        shared: whether the request belongs to an earlier item of this batch with the same key.
         entry: number of the item's entry in the ledger; None if it has none.
         files: files that an earlier run has downloaded, as stored in the ledger.
         request_id, attempts, billable_units, cost, from_ledger: see `BatchItem`.
@@ -100,7 +100,6 @@ class Outcome:
     error: FalError | None = None
     held: bool = False
     taken: bool = False
-    unended: bool = False
     affects_all: bool = False
     shared: bool = False
     entry: int | None = None

@@ -76,7 +76,8 @@ def _configure_limits(parser: argparse.ArgumentParser) -> None:
         "--max-cost",
         type=argument_types.amount,
         metavar="AMOUNT",
-        help="not supported yet, because prices are not known",
+        help="submit nothing that could make the run cost more than AMOUNT US dollars, by list price (default: no "
+        "limit)",
     )
     _configure_decisions(parser)
 

@@ -10,11 +10,18 @@ from typing import Any
 
 import attrs
 
-from fal_async.batch.progress.wording import money
+from fal_async.batch.progress.wording import cost
 from fal_async.cli import exits
 from fal_async.cli.key_check import check_key
 from fal_async.cli.messages import fail
-from fal_async.cli.output import OutputLostError, forget_standard_output, put, put_error, put_line
+from fal_async.cli.output import (
+    OutputLostError,
+    forget_standard_output,
+    put,
+    put_error,
+    put_line,
+    with_amounts,
+)
 from fal_async.errors import ConfigurationError, FalError
 from fal_async.ledger.ledger import Ledger, LedgerSummary
 from fal_async.ledger.ledger_entry import LedgerEntry
@@ -72,11 +79,11 @@ async def _status(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace, name: str, names: dict[str, Any], numbers: LedgerSummary) -> None:
     if options.json:
-        document = attrs.asdict(numbers)
+        document = with_amounts(attrs.asdict(numbers))
         put({**names, **document} if names else {"summary": document})
         return
     counts = [f"{getattr(numbers, state):,} {state}" for state in _STATES if getattr(numbers, state)]
-    costs = [] if numbers.cost is None else [f"cost {money(numbers.cost)}"]
+    costs = [] if numbers.cost is None else [cost(numbers.cost, numbers.unpriced)]
     put_line(f"{name}: {', '.join([*counts, *costs]) or 'nothing'}")
 
 

@@ -10,7 +10,7 @@ from fal_async.batch.item import BatchItem
 from fal_async.batch.progress.wording import ending
 from fal_async.batch.summary import BatchSummary
 from fal_async.cli.messages import PROGRAM, fail, say
-from fal_async.cli.output import put, put_line
+from fal_async.cli.output import put, put_line, with_amounts
 from fal_async.errors import FalError
 from fal_async.ledger.postgres.postgres_address import is_address
 
@@ -31,7 +31,7 @@ class Report:
     def item(self, item: BatchItem[Any]) -> None:
         """Print an item: as JSON, or, without `--json`, only if it failed."""
         if self._as_json:
-            put(document(item))
+            put(with_amounts(document(item)))
         elif item.error is not None:
             say(f"{item.key or item.index}: {item.error}")
 
@@ -49,7 +49,7 @@ class Report:
     def summary(self, endpoint_id: str, summary: BatchSummary) -> None:
         """Print the summary, and what to do about failed and uncertain items."""
         if self._as_json:
-            put({"summary": attrs.asdict(summary)})
+            put({"summary": with_amounts(attrs.asdict(summary))})
             return
         if not self._shown:
             put_line(f"{endpoint_id}: {ending(summary)}")

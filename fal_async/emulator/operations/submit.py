@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import Any
 
 from fal_async.emulator.core import Call, Core
@@ -69,12 +70,17 @@ def outcome(job: Job) -> Answer:
     """Return the model's status, headers and body, with fal's headers (protocol 3.2, 4.4)."""
     if job.answer is None:
         raise RuntimeError(f"request {job.request_id} has no outcome yet")
-    headers = {"x-fal-request-id": job.request_id, "x-fal-billable-units": f"{job.billable_units or 0:g}"}
+    headers = {"x-fal-request-id": job.request_id, "x-fal-billable-units": _decimal(job.billable_units or 0)}
     if job.attempts:
         headers["X-Fal-Served-From"] = runner_of(job)
     if job.options.hint is not None:
         headers["X-Fal-Runner-Hints"] = job.options.hint
     return job.answer.with_headers(headers)
+
+
+def _decimal(units: float) -> str:
+    """Return the units with all their digits and without an exponent."""
+    return f"{Decimal(str(units)).normalize():f}"
 
 
 def runner_of(job: Job) -> str:

@@ -249,6 +249,7 @@ def _arguments(
         options=CallOptions.of("FalMapper", options, QueueOptions),
         ordered=False,
         max_failures=None,
+        max_cost=None,
         output_type=None,
         on_item=None,
         key=None,

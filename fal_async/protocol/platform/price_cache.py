@@ -124,8 +124,7 @@ class PriceCache:
         """Return the exact cost of a number of billable units by list price, in US dollars.
 
         None if the units are not known, if no price was fetched in the last `USED` seconds, or if the price is in
-        another currency. The cost of 0 units is
-        0 also if the price is not known.
+        another currency. The cost of 0 units is 0 also if the price is not known.
         """
         if units is None:
             return None
