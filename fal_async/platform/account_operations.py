@@ -44,6 +44,9 @@ class Account:
         organization: bool = False,
         start: Moment | None = None,
         end: Moment | None = None,
+        timezone: str | None = None,
+        timeframe: str | None = None,
+        bound_to_timeframe: bool | None = None,
     ) -> str:
         """Return a billing report in the form of the FinOps FOCUS specification (protocol 11.9).
 
@@ -57,6 +60,10 @@ class Account:
             start: the beginning of an estimate, at most 90 days ago: a datetime with a time zone, a date, or Unix
                 seconds. None (default): 24 hours ago.
             end: the end of an estimate, which is not included. None (default): now.
+            timezone: where days begin, such as `"Europe/Berlin"`. None (default): UTC.
+            timeframe: to which periods `start` and `end` are moved, as of `Platform.usage`. None (default): fal
+                chooses.
+            bound_to_timeframe: whether they are moved at all. None (default): as fal chooses, which is True.
 
         Returns:
             The report as CSV.
@@ -70,7 +77,13 @@ class Account:
         """
         query = account_reports.focus_query(
             source,
-            usage_lines.series_query(start=start, end=end),
+            usage_lines.series_query(
+                start=start,
+                end=end,
+                timezone=timezone,
+                timeframe=timeframe,
+                bound_to_timeframe=bound_to_timeframe,
+            ),
             billing_month=billing_month,
             charge_month=charge_month,
             organization=organization,
@@ -221,6 +234,9 @@ class Account:
         team_username: str | None = None,
         start: Moment | None = None,
         end: Moment | None = None,
+        timezone: str | None = None,
+        timeframe: str | None = None,
+        bound_to_timeframe: bool | None = None,
     ) -> str:
         """Return a billing report about all teams in the form of the FinOps FOCUS specification (protocol 11.9).
 
@@ -233,6 +249,10 @@ class Account:
             team_username: only this team. None (default): all.
             start: the beginning of an estimate, as of `focus`. None (default): 24 hours ago.
             end: the end of an estimate, which is not included. None (default): now.
+            timezone: where days begin, such as `"Europe/Berlin"`. None (default): UTC.
+            timeframe: to which periods `start` and `end` are moved, as of `Platform.usage`. None (default): fal
+                chooses.
+            bound_to_timeframe: whether they are moved at all. None (default): as fal chooses, which is True.
 
         Returns:
             The report as CSV.
@@ -246,7 +266,13 @@ class Account:
         """
         query = account_reports.focus_query(
             source,
-            usage_lines.series_query(start=start, end=end),
+            usage_lines.series_query(
+                start=start,
+                end=end,
+                timezone=timezone,
+                timeframe=timeframe,
+                bound_to_timeframe=bound_to_timeframe,
+            ),
             billing_month=billing_month,
             charge_month=charge_month,
             team_username=team_username,

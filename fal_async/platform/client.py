@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from fal_async.config import Settings
@@ -33,12 +34,13 @@ from fal_async.protocol.platform.analytics_lines import METRICS, AnalyticsLine
 from fal_async.protocol.platform.billing_events import BillingEvent, Tags
 from fal_async.protocol.platform.documents import Page
 from fal_async.protocol.platform.model_catalog import Model, PlatformMeta
-from fal_async.protocol.platform.price_cache import Cost, PriceCache, cost_of, units_of
+from fal_async.protocol.platform.price_cache import CachedPrice, Cost, PriceCache, cost_of, units_of
 from fal_async.protocol.platform.prices import Estimate, Price
 from fal_async.protocol.platform.queries import Endpoints, Moment, Names
 from fal_async.protocol.platform.request_records import DeletedFile, RequestRecord
 from fal_async.protocol.platform.usage_lines import UsageLine
 from fal_async.protocol.schemas.endpoint_schema import EndpointSchema
+from fal_async.single_flight import SingleFlight
 from fal_async.transport import Transport
 
 
@@ -57,6 +59,7 @@ class Platform:
         """`known_prices` are those of the session, which computes the costs of results with them."""
         self._sender = Sender(transport, settings)
         self._known_prices, self._schemas = known_prices, schemas
+        self._flights: dict[str, SingleFlight[CachedPrice]] = {}
 
     def models(
         self,
@@ -482,8 +485,9 @@ class Platform:
     async def cost(self, endpoint_id: str | Endpoint[Any, Any], units: Decimal | float) -> Cost:
         """Return what billing units of an endpoint cost this account, by its list price (protocol 11.8).
 
-        A price that the session has fetched in the last hour is used again; its age is in the value. Discounts of
-        the account are not known before it is billed. Cancelling is safe.
+        A price that the session has fetched in the last hour is used again; its age is in the value. Concurrent
+        calls for one endpoint make one HTTP request. Discounts of the account are not known before it is billed.
+        Cancelling is safe.
 
         Args:
             endpoint_id: such as `"fal-ai/flux/dev"`, or an `Endpoint`.
@@ -500,13 +504,24 @@ class Platform:
             SessionStateError: the session is closed.
         """
         wanted, quantity = EndpointId.parse(endpoint_id).full, units_of(units)
-        cached = self._known_prices.find(wanted, time.time())
-        if cached is None:
-            await self.pricing(wanted)
-            cached = self._known_prices.find(wanted, time.time())
-        if cached is None:
-            raise NotFoundError("fal sent no price of this endpoint", status=404, endpoint_id=wanted)
+        cached = self._known_prices.find(wanted, time.time()) or await self._fetched_price(wanted)
         return cost_of(cached, quantity, time.time())
+
+    async def _fetched_price(self, endpoint_id: str) -> CachedPrice:
+        """Fetch a price, once for all calls that need it at the same time."""
+        flight = self._flights.setdefault(endpoint_id, SingleFlight())
+        try:
+            return await flight.get(lambda _: False, partial(self._fetch_price, endpoint_id))
+        finally:
+            if not flight.under_way:
+                self._flights.pop(endpoint_id, None)
+
+    async def _fetch_price(self, endpoint_id: str) -> CachedPrice:
+        await self.pricing(endpoint_id)
+        cached = self._known_prices.find(endpoint_id, time.time())
+        if cached is None:
+            raise NotFoundError("fal sent no price of this endpoint", status=404, endpoint_id=endpoint_id)
+        return cached
 
     async def meta(self) -> PlatformMeta:
         """Return facts about fal's platform, such as the addresses of its webhooks (protocol 11.11).

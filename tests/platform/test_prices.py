@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -84,6 +85,12 @@ async def test_a_cost_is_exact_and_its_price_is_fetched_once(fal: Session, emula
     assert emulator.count("platform") == 1
     assert (first.amount, second.amount) == (first.unit_price * 3, first.unit_price * Decimal("0.1"))
     assert (first.currency, bool(first.unit), first.age >= 0.0) == ("USD", True, True)
+
+
+async def test_concurrent_costs_of_an_endpoint_fetch_its_price_once(fal: Session, emulator: Emulator) -> None:
+    costs = await asyncio.gather(*(fal.platform.cost(FLUX, units) for units in range(20)))
+    assert [cost.amount for cost in costs] == [costs[0].unit_price * units for units in range(20)]
+    assert emulator.count("platform") == 1
 
 
 @pytest.mark.parametrize("units", [-1, float("nan"), float("inf"), True, "3"])
