@@ -105,6 +105,21 @@ async def test_the_schema_of_a_workflow_is_read_from_its_definition_with_the_api
     assert list(emulator.books) == []
 
 
+async def test_a_created_workflow_has_the_schema_of_its_definition(fal: Session) -> None:
+    schema = {
+        "input": {"prompt": {"type": "string", "required": True}},
+        "output": {"image": {"type": "string"}},
+    }
+    definition = {"name": "my-flow", "version": "1", "nodes": {}, "output": {}, "schema": schema}
+    made = await fal.platform.workflows.create("my-flow", "My flow", definition)
+    assert made.endpoint_id is not None
+    found = await fal.platform.schema(made.endpoint_id)
+    assert [(field.name, field.type, field.required) for field in found.input_fields()] == [
+        ("prompt", "str", True)
+    ]
+    assert [field.name for field in found.output_fields()] == ["image"]
+
+
 async def test_the_input_of_an_unknown_workflow_is_not_checked_and_fal_refuses_the_id(
     fal: Session, emulator: Emulator
 ) -> None:

@@ -8,7 +8,13 @@ from typing import Any
 import attrs
 
 from fal_async.protocol.json_input import input_value
-from fal_async.protocol.schemas.schema_fields import all_of, alternatives, ordered_properties, required_names
+from fal_async.protocol.schemas.schema_fields import (
+    all_of,
+    alternatives,
+    ordered_properties,
+    required_names,
+    resolved,
+)
 from fal_async.records import fields_of, is_record
 
 _MORE_RULES = frozenset({"patternProperties", "dependentSchemas", "if", "unevaluatedProperties"})
@@ -46,15 +52,28 @@ def key_problems(schema: Mapping[str, Any], given: Collection[str]) -> str:
     for it.
     """
     keys = _keys(schema, schema, _DEEP)
-    known = sorted(keys.known or ())
-    meant = {key: _meant(key, known, given) for key in given if known and key not in known}
+    meant = _unknown(keys, given)
     defaults = {name for name, member in ordered_properties(schema) if "default" in member}
     missing = [key for key in sorted(keys.required - defaults) if key not in {*given, *meant.values()}]
-    words = list(_words("unknown", [f"{key!r}{_hint(other)}" for key, other in meant.items()]))
-    words += _words("missing", [repr(key) for key in missing])
+    words = [*_unknown_words(meant), *_words("missing", [repr(key) for key in missing])]
     if meant and not any(meant.values()):
-        words += _listed(known)
+        words += _listed(sorted(keys.known or ()))
     return "; ".join(words)
+
+
+def unknown_keys(schema: Mapping[str, Any], given: Collection[str]) -> str:
+    """Return in words which keys the schema of an object does not know, as `key_problems`; "" if none."""
+    return "; ".join(_unknown_words(_unknown(_keys(schema, schema, _DEEP), given)))
+
+
+def _unknown(keys: _Keys, given: Collection[str]) -> dict[str, str | None]:
+    """Return the unknown keys, each with the known key that is probably meant, or None."""
+    known = sorted(keys.known or ())
+    return {key: _meant(key, known, given) for key in given if known and key not in known}
+
+
+def _unknown_words(meant: Mapping[str, str | None]) -> Iterator[str]:
+    return _words("unknown", [f"{key!r}{_hint(other)}" for key, other in meant.items()])
 
 
 def _keys(root: Mapping[str, Any], schema: Mapping[str, Any], depth: int) -> _Keys:
@@ -63,7 +82,10 @@ def _keys(root: Mapping[str, Any], schema: Mapping[str, Any], depth: int) -> _Ke
     names = {name for part in parts for name in _mapping(part.get("properties"))}
     known = None if any(map(_allows_more, parts)) else frozenset(map(str, names))
     for part in parts:
-        choices = [_of_choice(root, each, depth - 1) for each in alternatives(root, part) if each is not part]
+        others = [
+            each for each in alternatives(root, part) if each is not part and _may_be_object(root, each)
+        ]
+        choices = [_of_choice(root, each, depth - 1) for each in others]
         if choices:
             required |= frozenset.intersection(*(each.required for each in choices))
             known = _union([known, *(each.known for each in choices)])
@@ -74,6 +96,11 @@ def _of_choice(root: Mapping[str, Any], schema: Mapping[str, Any], depth: int) -
     """Return the keys of one alternative of the input. One that names no keys allows all."""
     keys = _keys(root, schema, depth) if depth else _Keys(required=frozenset(), known=None)
     return keys if keys.known or keys.required else _Keys(required=frozenset(), known=None)
+
+
+def _may_be_object(root: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
+    kind = resolved(root, schema).get("type", "object")
+    return kind == "object" or not isinstance(kind, str)
 
 
 def _union(groups: list[frozenset[str] | None]) -> frozenset[str] | None:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from fal_async.errors import ConfigurationError, one_line
 from fal_async.protocol.json_input import encode_json, input_value
+from fal_async.protocol.schemas.nested_keys import Place, nested_unknown_keys
 from fal_async.protocol.schemas.schema_fields import alternatives, limit_words, resolved, type_text
-from fal_async.protocol.storage.input_files import places_of
+from fal_async.protocol.storage.input_files import places_of, replace_files
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 logger: logging.Logger = logging.getLogger("fal_async")
-Place = tuple[str | int, ...]
+_FILE = "https://v3.fal.media/files/file"
+"""What stands for the URL of a file that is not uploaded yet."""
 _SHOWN = 3
 """Maximum number of problems in a message."""
 _CHOICES = 60
@@ -37,15 +39,18 @@ def check_is_installed() -> None:
 def value_problems(schema: Mapping[str, Any], input: Any) -> str:
     """Return in words which values do not fit the schema, with their places; "" if none.
 
+    Unknown keys of objects within the input are included; those of the input itself are not (see `key_problems`).
     Files fit everywhere, because they are sent as URLs. The words contain no values of the input. Values are not
     compared if the schema itself is invalid.
 
     Raises ConfigurationError if JSON can't represent the input.
     """
-    value, files = places_of(input_value(input))
-    document = json.loads(encode_json(value))
+    value = input_value(input)
+    _, files = places_of(value)
+    document = json.loads(encode_json(replace_files(value, lambda _: _FILE) if files else value))
     try:
-        found = list(dict.fromkeys(_problems(schema, document, files)))
+        found = [f"{_text(place)}: {words}" for place, words in nested_unknown_keys(schema, schema, document)]
+        found += dict.fromkeys(_problems(schema, document, files))
     except Exception as error:  # of jsonschema: an unknown type, an invalid pattern, endless references
         logger.debug("values are not checked, as fal's schema can't be used: %s", one_line(repr(error)))
         return ""
@@ -91,14 +96,13 @@ def _is_other_type(error: ValidationError) -> bool:
 
 
 def _words(root: Mapping[str, Any], error: ValidationError) -> str:
-    limit, value, instance = str(error.validator), error.validator_value, _any(error.instance)
+    limit, value = str(error.validator), error.validator_value
     if limit in ("type", "enum", "const"):
         return _expected(root, error)
     if limit == "required":
         return _missing(root, error)
     if limit == "additionalProperties":
-        known = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
-        return "unknown keys: " + ", ".join(repr(key) for key in instance if key not in known)
+        return ""  # `nested_unknown_keys` reports them
     if words := limit_words({limit: value}):
         return f"expected {words}"
     return f"does not fit the schema ({limit})"
