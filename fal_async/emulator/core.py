@@ -15,6 +15,7 @@ from fal_async.emulator.accounts.kept_answers import KeptAnswers
 from fal_async.emulator.accounts.keys import Keyring
 from fal_async.emulator.accounts.prices import UNIT, PriceList, price_of
 from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
+from fal_async.emulator.accounts.workflow_store import WorkflowStore
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.apps.mounts import Mounts
 from fal_async.emulator.faults.effect import NO_EFFECT, Effect
@@ -46,13 +47,14 @@ class Core:
     keyring: Keyring
     history: RequestHistory
     prices: PriceList
-    kept_answers: KeptAnswers
-    realtime_tokens: RealtimeTokenStore
     faults: FaultScript
     recorder: Recorder
     webhooks: Webhooks
     keep_alive: float
     """Seconds between the keep-alive comments of a stream."""
+    realtime_tokens: RealtimeTokenStore = attrs.field(factory=RealtimeTokenStore)
+    kept_answers: KeptAnswers = attrs.field(factory=KeptAnswers)
+    workflows: WorkflowStore = attrs.field(factory=WorkflowStore)
 
     def reprice(self, endpoint_id: str, price: Decimal | float | str | None, unit: str | None) -> None:
         """Set a price, and its unit unless that is None. KeyError for an unknown id, ValueError for a bad value."""

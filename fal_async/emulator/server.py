@@ -13,10 +13,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from fal_async.emulator.accounts.history import RequestHistory
-from fal_async.emulator.accounts.kept_answers import KeptAnswers
 from fal_async.emulator.accounts.keys import Keyring
 from fal_async.emulator.accounts.prices import PriceList
-from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
 from fal_async.emulator.admin import Admin
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.apps.mounts import Mounts
@@ -153,8 +151,6 @@ class Emulator(Controls, Registration):
             keyring=Keyring(key, require=require_key, concurrency=concurrency, balance=balance),
             history=history or RequestHistory(),
             prices=prices,
-            kept_answers=KeptAnswers(),
-            realtime_tokens=RealtimeTokenStore(),
             faults=FaultScript(seed),
             recorder=Recorder(record=record, limit=keep_requests),
             keep_alive=keep_alive,

@@ -69,7 +69,7 @@ async def client(
         for name, value in {**variables, "PUBLIC_URL": public_url, "DATA": str(tmp_path)}.items():
             monkeypatch.setenv(name, value)
         module: dict[str, Any] = {"__name__": "service"}
-        exec(compile(BLOCKS["service"].program, "service.py", "exec"), module)
+        exec(compile(BLOCKS["service"].program, "service.py", "exec", dont_inherit=True), module)
         async with serving(module["app"]) as server, aiohttp.ClientSession(server.url) as http:
             lead_to(server.url)
             yield Client(http, server.url)
@@ -80,7 +80,9 @@ async def test_a_repeated_order_is_paid_for_once_and_shared_with_no_other_user(
 ) -> None:
     first = await client.post("/pictures", {"prompt": "a cat"})
     assert first[0] == 200
-    assert first[1]["images"][0].startswith(emulator.url)
+    (image,) = first[1]["images"]
+    assert image["url"].startswith(emulator.url)
+    assert (first[1].keys(), image.keys()) == ({"images"}, {"url"})
     assert await client.post("/pictures", {"prompt": "a cat"}) == first
     assert emulator.count("submit") == 1
     status, conflict = await client.post("/pictures", {"prompt": "a dog"})
@@ -104,6 +106,30 @@ async def test_a_wrong_order_is_refused_before_anything_is_paid(
 ) -> None:
     assert (await client.post("/pictures", order, key=key, user=user))[0] == status
     assert emulator.count("submit") == 0
+
+
+async def test_an_output_that_does_not_fit_the_response_model_is_a_502_without_its_values(
+    client: Client, emulator: Emulator
+) -> None:
+    output: dict[str, Any] = {"images": [{"url": "secret"}]}
+
+    @emulator.endpoint("fal-ai/flux/schnell")
+    async def other(_: Any) -> Any:
+        return output
+
+    status, answer = await client.post("/pictures", {"prompt": "a cat"})
+    assert (status, answer["detail"], answer["error"]) == (502, "The model could not answer", "FalError")
+    assert "secret" not in json.dumps(answer)
+
+
+async def test_the_schema_of_the_service_describes_its_models(client: Client) -> None:
+    _, schema = await client.get("/openapi.json")
+    post = schema["paths"]["/pictures"]["post"]
+    models = (
+        post["requestBody"]["content"]["application/json"]["schema"]["$ref"],
+        post["responses"]["200"]["content"]["application/json"]["schema"]["$ref"],
+    )
+    assert models == ("#/components/schemas/Order", "#/components/schemas/Pictures")
 
 
 async def test_a_browser_that_left_the_live_progress_gets_the_same_request_again(
@@ -221,7 +247,8 @@ async def test_a_service_that_was_killed_takes_up_its_order_again(emulator: Emul
         async with service_process(tmp_path, emulator, port):
             release.set()
             status, answer = await Client(http).post("/pictures", {"prompt": "a cat"})
-    assert (status, answer["request_id"]) == (200, *emulator.jobs)
+    assert status == 200
+    assert answer["images"][0]["url"].startswith(emulator.url)
     assert emulator.count("submit") == 1
 
 

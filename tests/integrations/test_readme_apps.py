@@ -37,7 +37,7 @@ def environment(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def app_of(kind: str, name: str = "app") -> Any:
     namespace: dict[str, Any] = {"__name__": "readme"}
-    exec(compile(applications()[name, kind], f"{CHAPTER.name} {kind}", "exec"), namespace)
+    exec(compile(applications()[name, kind], f"{CHAPTER.name} {kind}", "exec", dont_inherit=True), namespace)
     return namespace[name]
 
 
@@ -47,15 +47,15 @@ async def test_the_fastapi_application_of_the_chapter_serves_its_routes(
 ) -> None:
     app = app_of("FastAPI")
     async with serving(app) as server:
-        async with http.post(f"{server.url}/pictures", params={"prompt": "a cat"}) as answer:
-            url = (await answer.json())["url"]
+        async with http.post(f"{server.url}/pictures", json={"prompt": "a cat"}) as answer:
+            url = (await answer.json())["images"][0]["url"]
         async with http.get(url) as picture:
             assert picture.content_type == "image/png"
         async with http.get(f"{server.url}/pictures/live", params={"prompt": "a cat"}) as events:
             text = await events.text()
         assert "event: update" in text
         assert json.loads(text.strip().rpartition("data: ")[2])["data"]["images"]
-        async with http.post(f"{server.url}/pictures") as refused:
+        async with http.post(f"{server.url}/pictures", json={"prompt": "x", "num_images": 9}) as refused:
             assert refused.status == 422
         fal: Session = app.state.fal
         handle = await fal.queue.submit("me/echo", {"a": 1}, webhook_url=f"{server.url}/fal/webhook")

@@ -6,14 +6,25 @@ import asyncio
 import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pydantic
 import pytest
+from starlette.datastructures import UploadFile
 
-from fal_async import ApiError, ConfigurationError, File, NotFoundError, Session, StorageSettings, UploadError
+from fal_async import (
+    ApiError,
+    ConfigurationError,
+    Endpoint,
+    File,
+    NotFoundError,
+    Session,
+    StorageSettings,
+    UploadError,
+)
 from fal_async.emulator import Emulator, Fault
 from tests.storage.pictures import PNG, some_bytes, some_file, stored
 
@@ -326,3 +337,46 @@ async def test_paths_in_a_pydantic_model_are_uploaded(
     paths = [some_file(tmp_path, 10, name=f"{n}.png", seed=n) for n in range(2)]
     urls = (await fal.run("me/echo", Ask(prompt="x", imageUrls=paths))).data["imageUrls"]
     assert [stored(emulator, url) for url in urls] == [path.read_bytes() for path in paths]
+
+
+class Reference(pydantic.BaseModel, arbitrary_types_allowed=True):
+    image: File | pydantic.HttpUrl
+    weight: Decimal = Decimal("0.5")
+
+
+class EveryKindOfFile(pydantic.BaseModel, arbitrary_types_allowed=True):
+    path: Path
+    form: UploadFile
+    references: list[Reference]
+    by_name: dict[str, Reference] = {}
+    missing: Path | None = None
+
+
+async def test_every_kind_of_file_in_nested_pydantic_models_is_uploaded(
+    fal: Session, emulator: Emulator, tmp_path: Path
+) -> None:
+    url = "https://example.com/a.png"
+    ask = EveryKindOfFile(
+        path=some_file(tmp_path, 10, name="a.png"),
+        form=UploadFile(io.BytesIO(b"form"), filename="form.txt"),
+        references=[Reference(image=File(b"one")), Reference(image=pydantic.HttpUrl(url))],
+        by_name={"two": Reference(image=File(b"two", content_type="image/png"))},
+    )
+    data = (await fal.subscribe(Endpoint("me/echo", input=EveryKindOfFile), ask)).data
+    assert data.keys() == {"path", "form", "references", "by_name"}
+    first, second = data["references"]
+    urls = data["path"], data["form"], first["image"], data["by_name"]["two"]["image"]
+    assert [stored(emulator, url) for url in urls] == [ask.path.read_bytes(), b"form", b"one", b"two"]
+    assert second == {"image": url, "weight": 0.5}
+    assert isinstance(ask.path, Path)  # the caller's model is not changed
+
+
+async def test_bytes_in_a_field_of_a_pydantic_model_are_refused_with_advice(
+    fal: Session, emulator: Emulator
+) -> None:
+    class Ask(pydantic.BaseModel):
+        images: list[bytes]
+
+    with pytest.raises(ConfigurationError, match=r"input\.images\[0\] is bytes: upload them with File"):
+        await fal.subscribe("me/echo", Ask(images=[b"x"]))
+    assert emulator.count() == 0

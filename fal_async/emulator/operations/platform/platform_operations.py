@@ -20,6 +20,7 @@ from fal_async.emulator.operations.platform import (
     price_answers,
     request_metrics,
     usage_lines,
+    workflow_answers,
 )
 from fal_async.emulator.operations.platform.platform_errors import Refusal
 from fal_async.emulator.wire.answers import Answer, json_answer, platform_error
@@ -76,6 +77,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", "organization/billing-events", organization_answers.events, admin=True),
     Operation("GET", "organization/teams", organization_answers.teams, admin=True),
     Operation("GET", "organization/focus", organization_answers.focus, admin=True),
+    Operation("GET", "workflows", workflow_answers.workflows),
+    Operation("POST", "workflows", workflow_answers.create),
+    Operation("GET", "workflows/{username}/{workflow_name}", workflow_answers.read),
     Operation("GET", "meta", _meta),
 )
 
