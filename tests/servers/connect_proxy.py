@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -43,9 +44,12 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @asynccontextmanager
-async def connect_proxy(port: int, refuses: str = "") -> AsyncIterator[ConnectProxy]:
+async def connect_proxy(
+    port: int, refuses: str = "", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[ConnectProxy]:
+    """Yield a proxy. `tls`: clients connect to it by https; None: by http."""
     proxy = ConnectProxy(port, refuses)
-    async with await asyncio.start_server(proxy.serve, "127.0.0.1") as server:
+    async with await asyncio.start_server(proxy.serve, "127.0.0.1", ssl=tls) as server:
         host, taken = server.sockets[0].getsockname()[:2]
-        proxy.url = f"http://me:s3cret@{host}:{taken}"
+        proxy.url = f"http{'' if tls is None else 's'}://me:s3cret@{host}:{taken}"
         yield proxy

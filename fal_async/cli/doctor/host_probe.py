@@ -97,7 +97,7 @@ async def probe(
         async with asyncio.timeout(limit):
             await way.go()
     except TimeoutError:
-        seen.failed_at, seen.error = way.step, f"nothing happened for {limit:g} s"
+        seen.failed_at, seen.error = way.step, f"no answer within {limit:g} s"
     except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
         seen.failed_at, seen.error = way.step, _words(error)
     finally:

@@ -23,7 +23,7 @@ _ISSUERS = re.compile(
 )
 """Organisations whose certificates public websites have."""
 _WAYS_OUT = {
-    "name": "check the DNS of this machine, and that the name is spelt correctly",
+    "name": "check the network and the DNS of this machine, or set HTTPS_PROXY if this network needs a proxy",
     "connect": "allow outgoing connections to this host, or set HTTPS_PROXY if this network needs a proxy",
     "proxy": "check the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, and its user and password",
     "tls": "if a proxy of your organisation reads TLS, add its CA to the system's certificates or to SSL_CERT_FILE",

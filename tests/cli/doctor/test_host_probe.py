@@ -87,6 +87,15 @@ async def test_proxy_with_a_password_tunnels_and_is_named_without_it(no_tasks_le
     assert "s3cret" not in findings(found)["queue"].text
 
 
+async def test_proxy_that_is_reached_by_tls_tunnels_another_tls_connection(no_tasks_left: None) -> None:
+    async with (
+        raw_server(nothing_here, server_side()) as url,
+        connect_proxy(port_of(url), tls=server_side()) as proxy,
+    ):
+        found = await seen("https://queue.fal.run", Route(proxy=proxy.url))
+    assert (found.failed_at, found.error, found.status) == (None, "", 404)
+
+
 async def test_proxy_that_reads_tls_of_fal_is_a_warning_that_names_the_issuer(no_tasks_left: None) -> None:
     async with (
         raw_server(nothing_here, server_side()) as url,
@@ -142,7 +151,7 @@ async def test_probe_of_a_host_that_never_accepts_ends_at_its_limit(no_tasks_lef
     with crowded_port() as port:
         found = await probe(f"http://127.0.0.1:{port}", ("queue",), DIRECT, client_side(), 0.05)
     assert found.failed_at == "connect"
-    assert found.error == "nothing happened for 0.05 s"
+    assert found.error == "no answer within 0.05 s"
 
 
 async def test_cancelled_probe_leaves_no_connection_and_no_task(no_tasks_left: None) -> None:
