@@ -23,7 +23,7 @@ from fal_async.errors import (
 )
 from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.endpoint import EndpointId
-from fal_async.protocol.http import HttpRequest, HttpResponse, Operation
+from fal_async.protocol.http import HttpResponse
 from fal_async.protocol.queue import rebuilt_urls, status_request
 
 KEY = Topic("key")
@@ -132,29 +132,13 @@ def _is_from_fal(response: HttpResponse) -> bool:
 
 
 async def _scope(wire: Wire) -> Finding:
-    """Read the account, for which an API key gets 403 (protocol 11.2)."""
-    url = f"{wire.settings.hosts.platform}/account/billing?expand=credits"
-    request = HttpRequest(operation=Operation.READ, method="GET", url=url)
+    """Read the account, for which an API key gets 403 (protocol 11.7)."""
     try:
-        response = await wire.send(request)
+        balance = (await wire.platform.account.billing()).current_balance
+    except ApiError as error:
+        return _without_admin(error)
     except FalError as error:
         return _not_asked("scope", error)
-    if response.status == 403:
-        text = "API: runs models; usage, billing and keys need an ADMIN key"
-        return KEY.ok("scope", f"{text} ({_ASKED})", scope="API")
-    if response.status == 200:
-        return _admin(response)
-    refused = error_of(request, response)
-    return _refusal("scope", refused) or KEY.warning(
-        "scope",
-        f"unknown: the platform API answered {response.status}",
-        "try again later",
-        status=response.status,
-    )
-
-
-def _admin(response: HttpResponse) -> Finding:
-    balance = _balance(response)
     if balance is not None and balance <= 0:
         return KEY.problem(
             "scope", "ADMIN; the account has no balance", _TOP_UP, about_credentials=True, scope="ADMIN"
@@ -162,12 +146,16 @@ def _admin(response: HttpResponse) -> Finding:
     return KEY.ok("scope", f"ADMIN: runs models, and reads usage, billing and keys ({_ASKED})", scope="ADMIN")
 
 
-def _balance(response: HttpResponse) -> float | None:
-    try:
-        credits = response.json()["credits"]["current_balance"]
-    except (FalError, KeyError, TypeError):
-        return None
-    return float(credits) if isinstance(credits, int | float) else None
+def _without_admin(error: ApiError) -> Finding:
+    if isinstance(error, PermissionDeniedError) and not isinstance(error, BalanceExhaustedError):
+        text = "API: runs models; usage, billing and keys need an ADMIN key"
+        return KEY.ok("scope", f"{text} ({_ASKED})", scope="API")
+    return _refusal("scope", error) or KEY.warning(
+        "scope",
+        f"unknown: the platform API answered {error.status}",
+        "try again later",
+        status=error.status,
+    )
 
 
 def _refusal(name: str, error: ApiError) -> Finding | None:

@@ -106,6 +106,14 @@ async def test_history_that_a_key_may_not_read_leaves_its_questions_unknown() ->
         assert "403" in answers["history-lag"].seen
 
 
+@pytest.mark.parametrize("lag", [0.0, 2.0])
+async def test_lag_of_the_history_is_measured_unless_the_first_look_finds_the_record(lag: float) -> None:
+    async with Emulator(speed=50, history=RequestHistory(lag=lag)) as emulator:
+        async with observing(emulator.hosts, emulator.key) as seen:
+            answers = await ask(seen, "history-lag")
+        assert answers["history-lag"].seen.startswith("at most") == (lag == 0)
+
+
 async def test_history_that_lags_longer_than_the_patience_is_unknown() -> None:
     async with Emulator(speed=50, history=RequestHistory(lag=3600)) as emulator:
         async with observing(emulator.hosts, emulator.key, patience=0.5) as seen:
@@ -209,6 +217,21 @@ URLS = {"status_url": "x", "response_url": "https://queue.fal.run/a/b/requests/1
         ("token-alias", {"submit": always("token-text", 201)}, "201, a JSON string", "agrees"),
         ("token-path", {"submit": always({"jwt": "s3cret"})}, "200, an object with jwt", "differs"),
         ("cancel-running", {}, "the request completed before it was seen running", "unknown"),
+        (
+            "execute",
+            {"run": always({"detail": [{"loc": ["body", "endpoint"]}]}, 422)},
+            "422 body.endpoint",
+            "answered",
+        ),
+        ("execute", {"run": always({"detail": "no"}, 404)}, "404 detail 'no'", "answered"),
+        ("key-set", {"other": always({"keys": [{"kty": "RSA"}]})}, "200, 1 keys: RSA None", "differs"),
+        ("key-set", {"other": always([], 404)}, "404 (list)", "unknown"),
+        (
+            "platform-document",
+            {"other": always({"paths": {"/a": {"get": {}, "summary": ""}}})},
+            "1 operations on 1 paths",
+            "answered",
+        ),
         ("history-lag", {}, "the answer of the platform API has no items", "unknown"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from fal_async.cli.doctor.live.live_requests import OVER
 from fal_async.cli.doctor.live.not_seen import NotSeenError
-from fal_async.cli.doctor.live.observations import Observations
+from fal_async.cli.doctor.live.observations import Lag, Observations
 from fal_async.cli.doctor.live.question import Question
 from fal_async.protocol.json_input import digest_of, encode_json
 
@@ -31,10 +31,10 @@ async def _usage_lag(seen: Observations) -> str:
     return _seconds((await seen.records()).counted)
 
 
-def _seconds(found: float | str) -> str:
+def _seconds(found: Lag | str) -> str:
     if isinstance(found, str):
         raise NotSeenError(found)
-    return f"{found:.0f} s after the end"
+    return f"{'at most ' if found.at_most else ''}{found.seconds:.0f} s after the end"
 
 
 async def _before_the_end(seen: Observations) -> str:

@@ -29,8 +29,10 @@ from fal_async.errors import ConfigurationError, FalError
 _VERB = "doctor --live"
 _LIMIT = 30.0
 """Seconds of one HTTP request."""
-_NEEDED = frozenset({"key", "hosts", "proxies", "variables"})
+_NEEDED = frozenset({"key", "proxies", "variables"})
 """Topics whose problems would fail the requests."""
+_SERVICES = frozenset({"queue", "platform", "rest"})
+"""Services without which few questions can be asked."""
 _LEAVING = "ending the requests that still run on fal. Press Ctrl-C again to exit at once"
 
 
@@ -70,7 +72,7 @@ async def _ask_fal(options: argparse.Namespace, plan: Plan) -> int:
 
 async def _outcome(options: argparse.Namespace, plan: Plan, findings: Sequence[Finding]) -> Outcome | None:
     """Return what came of the questions; None if they were not asked."""
-    if any(finding.topic in _NEEDED for finding in problems(findings)):
+    if any(_hinders(finding) for finding in problems(findings)):
         say(f"{PROGRAM} {_VERB}: nothing was sent, because of the problems in the report")
         return None
     async with open_wire(from_env(), _LIMIT) as wire:
@@ -95,6 +97,10 @@ async def _outcome(options: argparse.Namespace, plan: Plan, findings: Sequence[F
             running=tuple(running),
             uncertain=tuple(requests.uncertain),
         )
+
+
+def _hinders(problem: Finding) -> bool:
+    return problem.topic in _NEEDED or bool(_SERVICES.intersection(problem.facts.get("services", ())))
 
 
 async def _answers(requests: LiveRequests) -> list[Answer]:

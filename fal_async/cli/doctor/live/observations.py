@@ -72,23 +72,34 @@ class Unknown:
     cancel: HttpResponse
 
 
+@attrs.frozen
+class Lag:
+    """How long after the end of the request something was seen.
+
+    Attributes:
+        seconds: the time.
+        at_most: whether it was there at the first look, so that the lag may be shorter.
+    """
+
+    seconds: float
+    at_most: bool
+
+
 @attrs.frozen(kw_only=True)
 class Records:
-    """What the platform API shows of the completed request, and how many seconds after its end.
+    """What the platform API shows of the completed request. A text in place of a value says why it is unknown.
 
     Attributes:
         item: its record in the request history.
-        listed: until the history listed it as ended.
-        billed: until the billing events listed it.
-        counted: until the usage of the endpoint had grown.
-
-    A text in place of seconds says why it is unknown.
+        listed: how long after its end the history listed it as ended.
+        billed: how long after its end the billing events listed it.
+        counted: how long after its end the usage of the endpoint had grown.
     """
 
     item: dict[str, Any] | str
-    listed: float | str
-    billed: float | str
-    counted: float | str
+    listed: Lag | str
+    billed: Lag | str
+    counted: Lag | str
 
 
 class Observations:
@@ -203,15 +214,16 @@ class Observations:
 
     async def _until(
         self, request: LiveRequest, look: Callable[[], Awaitable[T | None]]
-    ) -> tuple[T, float] | str:
-        """Return what `look` finds with the seconds since the request's end, or why it found nothing."""
-        pause, patience = _PAUSE, self.requests.patience
+    ) -> tuple[T, Lag] | str:
+        """Return what `look` finds, and when, or why it found nothing."""
+        pause, patience, at_most = _PAUSE, self.requests.patience, True
         try:
             async with asyncio.timeout(patience):
                 while True:
                     found = await look()
                     if found is not None:
-                        return found, max(0.0, time.time() - (request.ended_at or time.time()))
+                        return found, Lag(time.time() - (request.ended_at or time.time()), at_most)
+                    at_most = False
                     await asyncio.sleep(pause)
                     pause = min(pause * 1.5, _LONGEST_PAUSE)
         except TimeoutError:

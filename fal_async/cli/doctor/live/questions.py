@@ -8,6 +8,7 @@ from fal_async.cli.doctor.live import (
     cancel_questions,
     header_questions,
     history_questions,
+    route_questions,
     submit_questions,
     token_questions,
 )
@@ -17,10 +18,11 @@ from fal_async.cli.doctor.live.question import Answer, Question, judged, unknown
 from fal_async.errors import FalError
 
 QUESTIONS: tuple[Question, ...] = (
+    *history_questions.QUESTIONS,  # first, because they measure times since the end of the first request
     *submit_questions.QUESTIONS,
     *cancel_questions.QUESTIONS,
     *token_questions.QUESTIONS,
-    *history_questions.QUESTIONS,
+    *route_questions.QUESTIONS,
     *header_questions.QUESTIONS,  # last, because they look at all responses
 )
 MOST_REQUESTS = 6
