@@ -293,6 +293,8 @@ def test_null_in_a_field_of_each_kind_of_record_is_sent_as_null() -> None:
     for kind in (Attrs, Data, Struct, Model, ModelOfValues):
         assert sent(kind(seed=NULL)) == {"seed": None}
         assert sent({"of": [kind(seed=NULL), kind(seed=None)]}) == {"of": [{"seed": None}, {}]}
+        with_file = {"of": kind(seed=NULL), "file": Path("a.png")}
+        assert sent(replace_files(with_file, str)) == {"of": {"seed": None}, "file": "a.png"}
     assert sent({"seed": NULL, "more": None}) == {"seed": None, "more": None}
 
 

@@ -38,7 +38,7 @@ def pydantic_type(into: Any) -> Callable[[Any], Any]:
     if hasattr(adapter, "rebuild"):  # pydantic 2.10 and newer: names the class that is not defined yet
         adapter.rebuild()
     for place, kind in _unbuildable(adapter.core_schema, "", {}):
-        raise TypeError(f"{place or 'it'} is {kind}, for which pydantic needs an instance")
+        raise TypeError(f"{place or 'it'} is {kind}, which pydantic can't read from JSON")
 
     def build(value: Any) -> Any:
         try:
@@ -91,7 +91,8 @@ def _unbuildable(schema: Any, place: str, known: dict[str, Any]) -> Iterator[tup
     """
     kind = schema["type"]
     if kind in ("is-instance", "is-subclass", "callable"):
-        yield place, getattr(schema.get("cls"), "__name__", kind)
+        name = getattr(schema.get("cls"), "__name__", kind)
+        yield place, f"type[{name}]" if kind == "is-subclass" else name
     elif kind == "definitions":
         known = {definition["ref"]: definition for definition in schema["definitions"]}
         yield from _unbuildable(schema["schema"], place, known)
