@@ -21,10 +21,7 @@ def advice_on(error: FalError) -> str | None:
     """Return the line with the way out of an error; None if the error's own message has it."""
     endpoint = error.endpoint_id or "ENDPOINT"
     if isinstance(error, SubmissionUncertainError):
-        return (
-            "the request may run and be billed, and is not sent again; to look for it in fal's history: "
-            f"{PROGRAM} requests {endpoint}"
-        )
+        return f"it may run and be billed; to look for it in fal's history: {PROGRAM} requests {endpoint}"
     if isinstance(error, BalanceExhaustedError):
         return "to top up the balance: https://fal.ai/dashboard/billing"
     if isinstance(error, ValidationError):

@@ -35,11 +35,15 @@ def _is_quiet(options: argparse.Namespace) -> bool:
     return bool(options.quiet or (options.json and options.logs))
 
 
+def _display(line: QuietLine, endpoint_id: str, options: argparse.Namespace) -> QueueDisplay:
+    return QueueDisplay(line, endpoint_id, as_json=options.json and options.logs)
+
+
 async def _subscribe(fal: Session, input: dict[str, Any], options: argparse.Namespace) -> int:
     keyed = options.idempotency_key is not None
     note = "the request keeps running: the same command waits for it again" if keyed else "interrupted"
     with live_line(quiet=_is_quiet(options)) as line:
-        display = QueueDisplay(line, as_json=options.json and options.logs)
+        display = _display(line, options.endpoint, options)
         if line.is_redrawn:
             line.show("submitting")  # which takes long if the input has files
         with noting_interrupts(note, line):
@@ -69,7 +73,7 @@ async def _result(handle: RequestHandle, options: argparse.Namespace) -> int:
 
 
 async def _waited(handle: RequestHandle, line: QuietLine, options: argparse.Namespace) -> Result[Any, str]:
-    display = QueueDisplay(line, as_json=options.json and options.logs)
+    display = _display(line, handle.endpoint_id, options)
     return await handle.wait(
         logs=options.logs, on_queue_update=display.moved, timeout=options.timeout, cancel_on_exit=False
     )

@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 
 from fal_async.cli.live_line import QuietLine
-from fal_async.cli.output import put
+from fal_async.cli.messages import PROGRAM
+from fal_async.cli.output import OutputLostError, put
 from fal_async.models import Completed, InProgress, Queued, QueueStatus, RequestLog, UnknownStatus
 
 _WORDS = {Queued: "IN_QUEUE", InProgress: "IN_PROGRESS", Completed: "COMPLETED"}
@@ -19,11 +20,12 @@ class QueueDisplay:
 
     Args:
         line: where people see it.
+        endpoint_id: the endpoint, for the message that says how to find the request.
         as_json: whether each change is also a line of JSON on standard output.
     """
 
-    def __init__(self, line: QuietLine, *, as_json: bool = False) -> None:
-        self._line, self._as_json = line, as_json
+    def __init__(self, line: QuietLine, endpoint_id: str, *, as_json: bool) -> None:
+        self._line, self._endpoint_id, self._as_json = line, endpoint_id, as_json
         self._began = time.monotonic()
         self._last: str | None = None
 
@@ -36,7 +38,7 @@ class QueueDisplay:
         """Show a status and its new log lines."""
         text = state_text(status)
         if self._as_json and (status.new_logs or text != self._last):
-            put(status_document(status, status.new_logs))
+            self._put(status)
         self._last = text
         completed = isinstance(status, Completed)
         if not completed:
@@ -45,6 +47,13 @@ class QueueDisplay:
             self._line.note(log.message)
         if completed:
             self._line.note(f"{text} after {time.monotonic() - self._began:.1f} s")
+
+    def _put(self, status: QueueStatus) -> None:
+        try:
+            put(status_document(status, status.new_logs))
+        except OutputLostError as error:
+            where = f"{PROGRAM} status {self._endpoint_id} {status.request_id}"
+            raise OutputLostError(f"{error}; to look at the request: {where}") from error
 
 
 def state_text(status: QueueStatus) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from fal_async.emulator import Emulator
+from fal_async.emulator import Emulator, JobContext
 from tests.cli.processes import START, ended, environment, started, terminal
 
 MODEL, PICTURES = "fal-ai/any-llm", "fal-ai/flux/dev"
@@ -81,10 +83,33 @@ async def test_a_result_that_can_not_be_printed_is_not_lost(emulator: Emulator) 
 
 
 async def test_a_reader_that_is_gone_ends_the_stream_in_order(emulator: Emulator) -> None:
+    @emulator.endpoint("me/counter")
+    async def model(input: dict[str, Any], job: JobContext) -> AsyncIterator[dict[str, Any]]:
+        for number in itertools.count():
+            yield {"number": number}
+            await job.sleep(1)
+
     line = '{ "$@"; echo "[$?]" >&2; } | head -n 1'
-    status, out, err = await shell_line(emulator, line, "stream", MODEL, "prompt=x", "--json")
+    status, out, err = await shell_line(emulator, line, "stream", "me/counter", "--json")
     assert (status, len(out.splitlines())) == (0, 1)
     assert err == "fal-async stream: the reader of standard output is gone\n[1]\n"
+
+
+async def test_a_reader_that_is_gone_cancels_the_request_and_its_id_is_printed(emulator: Emulator) -> None:
+    @emulator.endpoint("me/talker")
+    async def model(input: dict[str, Any], job: JobContext) -> None:
+        for number in itertools.count():
+            job.log(f"line {number}")
+            await job.sleep(1)
+
+    line = '{ "$@"; echo "[$?]" >&2; } | head -n 1'
+    _, out, err = await shell_line(emulator, line, "subscribe", "me/talker", "--json", "--logs")
+    (job,) = emulator.jobs.values()
+    assert (len(out.splitlines()), job.cancel_requests) == (1, 1)
+    assert err == (
+        "fal-async subscribe: the reader of standard output is gone; "
+        f"to look at the request: fal-async status me/talker {job.request_id}\n[1]\n"
+    )
 
 
 async def test_text_that_the_encoding_lacks_is_escaped(emulator: Emulator) -> None:
