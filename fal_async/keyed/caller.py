@@ -12,7 +12,13 @@ import attrs
 from fal_async.callbacks import call_back
 from fal_async.cancellation import BECAME, SUBMIT_GRACE, OpenWaits, cancelled
 from fal_async.checks import check_seconds
-from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError, RequestCancelledError
+from fal_async.errors import (
+    BatchStoppedError,
+    CancelOutcome,
+    ClientTimeoutError,
+    FalError,
+    RequestCancelledError,
+)
 from fal_async.keyed.call import Driver, Ended
 from fal_async.models import QueueStatus, Result
 from fal_async.protocol.ledger.key_checks import quoted
@@ -71,7 +77,11 @@ class Caller:
             raise
 
     async def _result(self) -> Result[Any, str]:
-        """Wait for the result; begin again if the request was already being cancelled when this call joined."""
+        """Wait for the result.
+
+        Begin again if the request was already being cancelled when this call joined, or if a batch that should have
+        submitted it was stopped by its `max_cost`.
+        """
         while True:
             driver = self.driver = await self.begin()
             is_given_up = driver.is_given_up
@@ -79,7 +89,8 @@ class Caller:
                 ended = await driver.ended()
             else:
                 ended = await self._watched(driver)
-            if not (is_given_up and isinstance(ended.error, RequestCancelledError)):
+            is_gone = is_given_up and isinstance(ended.error, RequestCancelledError)
+            if not (is_gone or isinstance(ended.error, BatchStoppedError)):
                 return ended.result(self.output_type, logs=self.logs)
             self._is_enqueued, self._seen = False, None
 

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from fal_async.cancellation import Wait, supervise
-from fal_async.errors import ApiError, CancelOutcome, FalError, LedgerError
+from fal_async.errors import ApiError, BatchStoppedError, CancelOutcome, FalError, LedgerError
 from fal_async.keyed.call import Driver, Ended, KeyedRequest
 from fal_async.keyed.caller import Caller
 from fal_async.keyed.outcomes import Outcomes, replay, response_of
@@ -54,8 +54,12 @@ class LedgerRequests:
         asked = KeyedRequest(
             place=self._place_of(key, run), new=new, following=Following(), follow=False, uncertain=uncertain
         )
-        driver = await self._calls.begin(asked)
-        request_id = await _id_of(driver)
+        while True:
+            driver = await self._calls.begin(asked)
+            # A batch that should have submitted it may be stopped by its `max_cost`.
+            with contextlib.suppress(BatchStoppedError):
+                request_id = await _id_of(driver)
+                break
         state = driver.state
         if state is None:
             state = self._operations.state_by_id(new.endpoint.full, request_id)

@@ -108,9 +108,9 @@ def test_durations_are_worded_with_one_or_two_units(seconds: float, said: str) -
 
 def test_wording_of_a_batch_with_a_limit_shows_the_limit_even_before_the_first_cost() -> None:
     limited = BatchSummary(total=3, done=0, max_cost=Decimal("20"))
-    assert pace(limited) == "cost $0.00 of at most $20.00"
+    assert pace(limited) == "cost $0.00 of $20.00"
     some = attrs.evolve(limited, done=3, cost=Decimal("19.5"), unpriced=2)
-    assert ending(some) == "3 of 3 done, took 0 s, cost $19.50 without 2 of unknown price of at most $20.00"
+    assert ending(some) == "3 of 3 done, took 0 s, cost $19.50 of $20.00 without 2 of unknown price"
 
 
 @given(SUMMARIES)

@@ -137,7 +137,7 @@ async def test_a_batch_stopped_by_max_cost_exits_with_5_and_a_higher_one_continu
     run = ("run", "fal-ai/flux/schnell", inputs(tmp_path, rows), "--ledger", str(where))
     done = await batch(emulator, *run, "--max-cost", "0.01")
     assert (done.status, len(emulator.jobs)) == (5, 3)
-    assert "cost $0.009 of at most $0.01" in done.out
+    assert "cost $0.009 of $0.01" in done.out
     assert "max_cost=$0.01 has no room for a request of $0.003: $0.009 spent, $0.00 reserved" in done.err
     more = await batch(emulator, *run, "--max-cost", "1", "--json")
     assert (more.status, len(emulator.jobs)) == (0, 5)
@@ -163,7 +163,7 @@ async def test_requests_of_a_killed_run_count_in_the_limit_of_the_next_one(
     gate.open()
     done = await batch(emulator, *line)
     assert (done.status, len(emulator.jobs)) == (5, 3)
-    assert "cost $0.30 of at most $0.30" in done.out
+    assert "cost $0.30 of $0.30" in done.out
 
 
 async def test_a_refused_key_exits_with_3(emulator: Emulator, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -94,6 +95,27 @@ async def test_another_session_with_the_same_ledger_returns_the_stored_result(
     async with session_on(emulator, ledger=str(runs)) as other:
         assert (await other.subscribe(LLM, ASK, key="a")).data == first.data
     assert emulator.count("submit") == 1
+
+
+async def test_the_cost_of_a_keyed_call_is_stored_where_the_price_is_known(
+    fal: Session, emulator: Emulator, runs: Where
+) -> None:
+    unknown = await fal.subscribe(LLM, ASK, key="unknown")
+    emulator.price(LLM, "0.1")
+    await fal.platform.pricing(LLM)
+    first = await fal.subscribe(LLM, ASK, key="a")
+    assert (unknown.cost, first.cost) == (None, Decimal("0.1"))
+    emulator.price(LLM, "5")
+    async with session_on(emulator, ledger=str(runs)) as other:
+        await other.platform.pricing(LLM)
+        assert (await other.subscribe(LLM, ASK, key="a")).cost == Decimal("0.1"), "as it was stored"
+        assert (await other.subscribe(LLM, ASK, key="unknown")).cost is None
+    async with await Ledger.open(runs) as ledger:
+        entry, summary = await ledger.get("a"), await ledger.summary()
+    assert entry is not None
+    assert entry.result is not None
+    assert (entry.cost, entry.result.cost) == (Decimal("0.1"), Decimal("0.1"))
+    assert (summary.cost, summary.unpriced) == (Decimal("0.1"), 1)
 
 
 async def test_concurrent_callers_share_one_request_and_get_separate_data(

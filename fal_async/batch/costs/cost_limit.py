@@ -120,6 +120,11 @@ class CostLimit:
             self._unbooked -= 1
             self.note()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is reserved."""
+        return self._error is not None
+
     def stop(self) -> None:
         """Reserve nothing more, because the batch was stopped or left."""
         if self._error is None:

@@ -82,8 +82,8 @@ class EndpointPrice:
             return price.unit_price
         cause = price if isinstance(price, FalError) else None
         raise ConfigurationError(
-            f"max_cost={max_cost} needs a price, but fal tells none for {short(self.endpoint_id)}: omit max_cost, "
-            "or pass fewer inputs"
+            f"omit max_cost={max_cost}, or check the endpoint id: fal tells no price of {short(self.endpoint_id)}"
+            f"{'' if cause is None else f' ({cause})'}"
         ) from cause
 
     async def _price(self) -> Price | FalError | None:

@@ -80,6 +80,11 @@ class Spending:
         self.tally.cost, self.tally.unpriced = costs.known, costs.unpriced
         return self.tally.summary()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is submitted, because the limit is reached or the batch was stopped."""
+        return self._kept is not None and self._kept.is_over
+
     def stop(self) -> None:
         """Submit nothing more."""
         if self._kept is not None:

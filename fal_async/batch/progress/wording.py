@@ -80,14 +80,14 @@ def _costs(summary: BatchSummary) -> list[str]:
 
 
 def _cost(summary: BatchSummary) -> str:
-    limit = "" if summary.max_cost is None else f" of at most {dollars(summary.max_cost)}"
-    return f"{cost(summary.cost or Decimal(0), summary.unpriced)}{limit}"
+    return cost(summary.cost or Decimal(0), summary.unpriced, summary.max_cost)
 
 
-def cost(amount: Decimal, unpriced: int) -> str:
-    """Return `cost $3.12 without 2 of unknown price`."""
+def cost(amount: Decimal, unpriced: int, limit: Decimal | None = None) -> str:
+    """Return `cost $3.12 of $20.00 without 2 of unknown price`."""
+    allowed = "" if limit is None else f" of {dollars(limit)}"
     without = f" without {unpriced:,} of unknown price" if unpriced else ""
-    return f"cost {dollars(amount)}{without}"
+    return f"cost {dollars(amount)}{allowed}{without}"
 
 
 def _ended(summary: BatchSummary) -> int:

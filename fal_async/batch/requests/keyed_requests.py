@@ -19,7 +19,13 @@ from fal_async.batch.requests.plain_requests import FOLLOWING
 from fal_async.batch.requests.request_maker import Outcome, Work
 from fal_async.batch.summary import Tally
 from fal_async.cancellation import SUBMIT_GRACE, cancelled
-from fal_async.errors import CancelOutcome, ClientTimeoutError, FalError, RequestCancelledError
+from fal_async.errors import (
+    BatchStoppedError,
+    CancelOutcome,
+    ClientTimeoutError,
+    FalError,
+    RequestCancelledError,
+)
 from fal_async.keyed.call import Driver, Ended, KeyedCalls, KeyedRequest
 from fal_async.ledger.store import Store
 from fal_async.models import Completed, InProgress, Queued, QueueStatus
@@ -107,8 +113,9 @@ class KeyedRequests:
     async def outcome(self, work: Work) -> Outcome:
         """Return the outcome of the item's request.
 
-        Another caller may be cancelling the request of this key when the item joins it. If it is then cancelled,
-        the item is submitted again.
+        Another caller may be cancelling the request of this key when the item joins it, or may be another batch
+        whose `max_cost` has no room for it. If the request is then cancelled, or not submitted, the item is
+        submitted again.
         """
         with self.spending.item():
             while True:
@@ -130,7 +137,9 @@ class KeyedRequests:
             return await self._outcome(driver.outcome, shared=False), False
         is_given_up = driver.is_given_up
         outcome = await self._joined(work, driver)
-        return outcome, is_given_up and isinstance(outcome.error, RequestCancelledError)
+        cancelled = is_given_up and isinstance(outcome.error, RequestCancelledError)
+        is_of_other_batch = isinstance(outcome.error, BatchStoppedError) and not self.spending.is_over
+        return outcome, cancelled or is_of_other_batch
 
     async def _joined(self, work: Work, driver: Driver) -> Outcome:
         shared = driver in self._drivers

@@ -139,7 +139,10 @@ def _ended(state: State, outcome: Outcome, error: FalError, at: float, *, final:
 def _is_free(error: FalError) -> bool:
     """Whether fal does not bill a request that failed in this way: with a 5xx (protocol 12)."""
     response = error if isinstance(error, ApiError) else error.__cause__
-    return isinstance(response, ApiError) and response.status >= 500
+    if not isinstance(response, ApiError) or response.status < 500:
+        return False
+    # A gateway's page only says that the result could not be fetched.
+    return response is error or not is_gateways_page(response.status, response.headers)
 
 
 def _is_499(error: FalError, completed: Completed | None) -> bool:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,14 @@ async def test_functions_of_the_row_make_the_key_and_the_input(
     assert json.loads(found["output"][0])["input"] == {"n": 2, "seed": "row2"}
     async with await Ledger.open(ledger) as kept:
         assert [(entry.key, entry.run) async for entry in kept.entries()] == [("42", NUMBERS)]
+
+
+async def test_the_ledger_has_the_cost_of_each_row(numbers: Emulator, make: Make, ledger: str) -> None:
+    numbers.price(NUMBERS, "0.1")
+    await mapped(make(), batch(1, 2))
+    async with await Ledger.open(ledger) as kept:
+        assert (await kept.summary()).cost == Decimal("0.2")
+    assert numbers.count("platform") == 1
 
 
 async def test_rows_that_are_mapped_again_by_another_actor_are_not_submitted_again(

@@ -206,6 +206,37 @@ def test_a_failed_attempt_is_stored_with_its_error_and_its_billable_units() -> N
     assert type(parse_error(end.payload.body)) is ValidationError
 
 
+def failed_by(response: ApiError) -> FalError:
+    error = RequestFailedError("it failed")
+    error.__cause__ = response
+    return error
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cost"),
+    [
+        (api(500, ServerError, errors=DETAIL), 0),
+        (api(504, StartTimeoutError), 0),
+        (failed_by(api(500)), 0),
+        (CancelOutcome.CANCELLED, 0),
+        (api(500, ServerError, headers={**OF_FAL, "x-fal-billable-units": "2"}), None),
+        (failed_by(api(502, headers=HTML)), None),
+        (failed_by(api(200)), None),
+        (RequestFailedError("it failed"), None),
+        (api(422, ValidationError), None),
+        (api(499), None),
+        (api(404, ResultExpiredError), None),
+        (HttpResponse(status=200, headers=OF_FAL, body=b"{}"), None),
+    ],
+)
+def test_an_outcome_costs_nothing_only_if_fal_certainly_does_not_bill_it(
+    outcome: Any, cost: int | None
+) -> None:
+    end = end_of(outcome, completed=BADLY, at=5.0)
+    assert isinstance(end, End)
+    assert end.cost == cost
+
+
 def caused(error: BaseException, cause: BaseException) -> BaseException:
     error.__cause__ = cause
     return error
