@@ -21,7 +21,8 @@ _SECRETS = (  # compiled when the first error is created, because most processes
     # Fal keys in headers, fal keys alone, and JSON web tokens.
     (r"(?i)\b(Key)\s+[\w.~+/=-]+:[\w.~+/=-]+", r"\1 ..."),
     (r"(?i)\b(Bearer|Basic)\s+[\w.~+/=-]{6,}", r"\1 ..."),
-    (r"(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}:[\w-]+", "..."),
+    # Not at a border of words, because a repr shows a line end before a key as `\n`.
+    (r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}:[\w-]+", "..."),
     (r"\beyJ[\w-]{8,}(?:\.[\w-]*)*", "..."),
     # Base64 and tokens: no word of a language is this long.
     (r"[^\s=]{120,}", "..."),

@@ -20,6 +20,7 @@ from fal_async.errors import (
     FalError,
     PermissionDeniedError,
     RequestRef,
+    one_line,
 )
 from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.endpoint import EndpointId
@@ -94,6 +95,9 @@ async def known_findings(environment: Environment) -> list[Finding]:
                 known, scope = await asyncio.gather(_known(wire), _scope(wire))
     except FalError as error:
         return [_not_asked("known to fal", error)]
+    except ImportError as error:  # a broken installation of aiohttp, which is loaded only now
+        reinstall = "pip install --force-reinstall fal-async"
+        return [KEY.problem("known to fal", f"not asked: {one_line(error)}", reinstall)]
     except TimeoutError:
         return [KEY.warning("known to fal", f"fal did not answer within {_LIMIT:g} s", "try again later")]
     return [known] if known.about_credentials else [known, scope]

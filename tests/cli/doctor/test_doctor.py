@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from fal_async.cli.doctor.doctor_report import document_of, text_of
+from fal_async.cli.doctor.key_findings import source_findings
+from fal_async.cli.doctor.variable_findings import environment_of, proxy_findings, variable_findings
 from fal_async.emulator import Emulator, Fault
 from tests.cli.doctor.examined import ROOT, doctor
 from tests.servers.loopback import free_port
@@ -77,6 +80,47 @@ async def test_key_that_fal_does_not_know_exits_with_3_and_is_never_printed(emul
             assert secret not in report.out + report.err
         assert "key id 3f2a..." in report.out
         assert "401" in report.out
+
+
+UUID_KEY = "3f2a91c4-0000-4000-8000-1234567890ab:s3cret"
+SHAPES = (
+    "{}",
+    " '{}' ",
+    "FAL_KEY={}",
+    "http://{}@proxy.example:1",
+    "http://h.example/?key={}",
+    "{}\n{}",
+    "x{}",
+)
+NAMES = ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "FAL_BASE_URL", "FAL_RUN_HOST", "FAL_LOG", "FAL_HOME_DIR")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "name", [*NAMES, "FAL_OPENAPI_HOST", "FAL_TOKEN", "HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE"]
+)
+def test_key_in_any_variable_and_shape_is_in_no_finding(name: str, shape: str) -> None:
+    variables = {name: shape.replace("{}", UUID_KEY)}
+    environment, wrong = environment_of(variables)
+    findings = [
+        *([] if wrong is None else [wrong]),
+        *variable_findings(variables),
+        *proxy_findings(environment),
+        *source_findings(environment, variables),
+    ]
+    report = text_of(findings, 0.0) + str(document_of(findings, 0.0))
+    assert "s3cret" not in report
+    assert "91c4" not in report
+
+
+async def test_broken_installation_of_aiohttp_is_reported_without_a_traceback(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "aiohttp.py").write_text("raise ImportError('a broken wheel')")
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+    report = await doctor(FAL_BASE_URL=emulator.url, FAL_KEY=emulator.key, PYTHONPATH=path)
+    assert (report.status, report.err) == (1, "")
+    assert "a broken wheel" in report.found("key", "known to fal")["text"]
 
 
 @pytest.mark.parametrize("key", ["abc:def", "0123456789abcdef0123456789abcdef", "your-key"])
