@@ -167,7 +167,8 @@ class Gateway:
         if isinstance(reply, web.StreamResponse) and reply.prepared:
             return reply
         if (instead := effect.instead(call.request_id)) is not None:
-            return to_response(instead)
+            is_platforms = call.route.host == PLATFORM_HOST and not effect.verbatim
+            return to_response(as_platform_error(instead) if is_platforms else instead)
         if reply is None or effect.ending is not None:
             await stall(effect)
             break_off(call.request, effect.ending or "close")

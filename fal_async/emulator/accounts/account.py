@@ -98,7 +98,7 @@ class Account:
         """
         if key == self.admin_key:
             return ApiKey(key=key, alias=id_of(key), created_at=self.since, is_admin=True)
-        return next((one for one in self.api_keys if one.key == key), None)
+        return self._rack.find(key, self.key)
 
     def lock(self, *, polls: bool = True) -> None:
         """Answer calls of this account with 403, exhausted balance (protocol 9.4).

@@ -58,8 +58,15 @@ class KeyRack:
 
     def of(self, key: str) -> list[ApiKey]:
         """Return the valid keys of scope API; `key` is the one with which the account was made."""
-        first = ApiKey(key=key, alias=id_of(key), created_at=self.since)
-        return [*([] if key in self._deleted else [first]), *self._keys.values()]
+        return [*filter(None, [self._first(key)]), *self._keys.values()]
+
+    def find(self, given: str, key: str) -> ApiKey | None:
+        """Return the valid key of scope API that a caller gave, or None; `key` is as of `of`."""
+        found = self._first(key) if given == key else self._keys.get(id_of(given))
+        return found if found is not None and found.key == given else None
+
+    def _first(self, key: str) -> ApiKey | None:
+        return None if key in self._deleted else ApiKey(key=key, alias=id_of(key), created_at=self.since)
 
     def add(self, alias: str) -> ApiKey:
         key = new_key(alias)

@@ -123,6 +123,11 @@ class Effect:
         """
         return None
 
+    @property
+    def verbatim(self) -> bool:
+        """Whether the answer of `instead` has a body that the test wrote, so that nothing else is made of it."""
+        return False
+
     def spoil(self, answer: Answer) -> Answer:
         """Return the real answer with changes.
 

@@ -70,6 +70,10 @@ class OtherAnswer(_Replacement):
         answer = answer.with_headers(headers)
         return answer if self.body is None else Answer(self.status, answer.headers, self.body)
 
+    @property
+    def verbatim(self) -> bool:
+        return self.body is not None
+
     def _fal_answer(self) -> Answer:
         """Return the status with the body of protocol 9, or with the given `detail` and `error_type`."""
         if self.detail is not None:

@@ -25,6 +25,7 @@ def _as_number(value: Any) -> float:
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_as_number).encode
+_OF_REQUEST_ERRORS = frozenset({"content-type", "x-fal-error-type"})
 CANCELLED = 499
 """nginx's status for "client closed request", with which fal answers for cancelled requests (protocol 9.2)."""
 
@@ -172,9 +173,28 @@ def platform_error(status: int, kind: str, message: str) -> Answer:
     return json_answer({"error": error}, status)
 
 
+_PLATFORM_TYPES = {400: "validation_error", 401: "authorization_error", 403: "authorization_error"} | {
+    404: "not_found",
+    429: "rate_limited",
+}
+
+
 def as_platform_error(refused: Answer) -> Answer:
-    """Return a refusal in the form of api.fal.ai."""
-    return platform_error(refused.status, "authorization_error", refused.document()["detail"])
+    """Return one of fal's other errors in the form of api.fal.ai (protocol 11.7), with its own headers.
+
+    An answer that is not an error of fal, such as a gateway's page, is returned as it is.
+    """
+    try:
+        document = refused.document()
+    except ValueError:
+        document = None
+    if refused.status < 400 or not isinstance(document, dict):
+        return refused
+    usual = "server_error" if refused.status >= 500 else "validation_error"
+    message = document.get("detail", document.get("status"))
+    answer = platform_error(refused.status, _PLATFORM_TYPES.get(refused.status, usual), str(message))
+    own = {name: value for name, value in refused.headers.items() if name.lower() not in _OF_REQUEST_ERRORS}
+    return answer.with_headers(own)
 
 
 def nginx_page(status: int, reason: str) -> Answer:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
+from fal_async.emulator import Fault
 from fal_async.emulator.operations.platform.platform_operations import OPERATIONS
 from tests.emulator.caller import Reply
 from tests.emulator.operations.platform import fal_document
-from tests.emulator.operations.platform.platform_caller import Platform
+from tests.emulator.operations.platform.platform_caller import Platform, refused
 
 ELSEWHERE = ("/assets", "/serverless", "/compute")
 """Parts of the platform API that the emulator does not serve."""
@@ -96,3 +98,32 @@ def test_a_member_that_the_document_does_not_name_is_found() -> None:
         "GET", "/meta", Reply(200, headers, b"", {"webhook_ip_ranges": [], "webhook_ips": []})
     )
     assert "webhook_ips" in found
+
+
+@pytest.mark.parametrize(
+    ("fault", "answer"),
+    [
+        (Fault.answer(429, retry_after=3), (429, "rate_limited")),
+        (Fault.answer(400, detail="no"), (400, "validation_error")),
+        (Fault.answer(401), (401, "authorization_error")),
+        (Fault.answer(500), (500, "server_error")),
+        (Fault.balance(), (403, "authorization_error")),
+        (Fault.vanish(), (404, "not_found")),
+    ],
+    ids=lambda value: str(value)[:25],
+)
+async def test_a_fault_answers_in_the_platforms_form(platform: Platform, fault: Fault, answer: Any) -> None:
+    platform.caller.emulator.faults.add(attrs.evolve(fault, on="platform"))
+    reply = await platform.get("workflows/a/b")
+    assert refused(reply) == answer
+    assert reply.headers.get("Retry-After") == ("3" if reply.status == 429 else None)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.html(502), Fault.answer(500, body='{"detail": "x"}')], ids=["page", "body"]
+)
+async def test_a_page_and_a_body_of_the_test_are_sent_unchanged(platform: Platform, fault: Fault) -> None:
+    caller = platform.caller
+    caller.emulator.faults.add(attrs.evolve(fault, on="platform"))
+    reply = await caller.get("/api.fal.ai/v1/models")
+    assert reply.data in (None, {"detail": "x"})
