@@ -66,6 +66,18 @@ async def test_an_event_without_a_price_costs_nothing(platform: Platform) -> Non
     assert (event["output_units"], event["unit_price"], event["cost_total"]) == (1, None, 0)
 
 
+async def test_a_mounted_application_is_billed_by_its_header_at_its_price(platform: Platform) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"application/json"), (b"x-fal-billable-units", b"2.5")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    platform.caller.emulator.mount("me/app", application, price="0.2", unit="minute")
+    assert (await platform.caller.run("me/app/sub/path", {})).status == 200
+    [event] = await events(platform)
+    assert (event["endpoint_id"], event["output_units"], event["cost_total"]) == ("me/app/sub/path", 2.5, 0.5)
+
+
 @pytest.mark.usefixtures("admin")
 async def test_an_event_keeps_the_price_that_was_valid_at_its_end(platform: Platform) -> None:
     await platform.caller.run("me/meter", {})
