@@ -24,8 +24,8 @@ def run_command(
 ) -> int:
     """Run `work` with an open session.
 
-    Ctrl-C or SIGTERM closes the session, so that a request that `work` waits for is cancelled on fal, and prints
-    what became of it. With `cancels=False` it only cancels `work`. A second one exits at once.
+    Ctrl-C, SIGTERM or SIGHUP closes the session, so that a request that `work` waits for is cancelled on fal, and
+    prints what became of it. With `cancels=False` it only cancels `work`. A second one exits at once.
 
     An error is one line on standard error and a second one with the way out; with `--json` it is also a document
     `{"error": ...}` on standard output.
@@ -39,7 +39,7 @@ def run_command(
 
     Returns:
         The exit status: that of `work`, or of its error by `exits.of_error`; 3 without an API key, 130 after
-        Ctrl-C, 143 after SIGTERM.
+        Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
     try:
         if needs_key:

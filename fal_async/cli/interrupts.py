@@ -13,7 +13,8 @@ from typing import Any
 from fal_async.cli.messages import say
 
 _SHOW_CURSOR = "\033[?25h"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# SIGHUP: the terminal was closed. Windows has no such signal.
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 def run_until_interrupted(
@@ -22,7 +23,7 @@ def run_until_interrupted(
     *,
     leave: Callable[[], Awaitable[object]] | None = None,
 ) -> int:
-    """Run `work`, and end it on Ctrl-C or SIGTERM.
+    """Run `work`, and end it on Ctrl-C, SIGTERM or SIGHUP.
 
     A second signal exits at once, without a message. No further Python code runs then, so that only data that is
     already on disk survives.
@@ -34,7 +35,7 @@ def run_until_interrupted(
             which `work` may end by itself. None (default): `work` is cancelled at once.
 
     Returns:
-        The exit status of `work`; 130 after Ctrl-C, 143 after SIGTERM.
+        The exit status of `work`; 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
     return asyncio.run(_cancellable(work, message, leave))
 

@@ -71,6 +71,10 @@ class Terminal:
         self._process, self._master = process, master
         self.shown = ""
 
+    @property
+    def is_closed(self) -> bool:
+        return self._master < 0
+
     async def until(self, text: str) -> None:
         """Read until this text was shown. Raises EOFError if the verb ends before."""
         while text not in self.shown:
@@ -78,6 +82,11 @@ class Terminal:
 
     def type(self, keys: bytes) -> None:
         os.write(self._master, keys)
+
+    def close(self) -> None:
+        """Close the window, without reading on."""
+        os.close(self._master)
+        self._master = -1
 
     async def end(self) -> int:
         """Read the rest, and return the exit status."""
@@ -119,10 +128,14 @@ async def terminal(
         stderr=slave,
     )
     os.close(slave)
+    shown = Terminal(process, master)
     try:
-        yield Terminal(process, master)
+        yield shown
+        if shown.is_closed:
+            await process.wait()
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
-        os.close(master)
+        if not shown.is_closed:
+            shown.close()

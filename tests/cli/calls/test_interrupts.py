@@ -31,8 +31,10 @@ def may_end(emulator: Emulator) -> Iterator[asyncio.Event]:
     event.set()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_ctrl_c_and_sigterm_cancel_a_running_request_and_say_what_became_of_it(
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+async def test_ctrl_c_and_other_signals_cancel_a_running_request_and_say_what_became_of_it(
     emulator: Emulator, may_end: asyncio.Event, number: signal.Signals, status: int
 ) -> None:
     async with started(emulator, "subscribe", "me/slow") as process:
@@ -133,3 +135,13 @@ async def test_ctrl_c_while_files_are_fetched_prints_the_result_and_how_to_fetch
         "interrupted: the files were not downloaded; "
         f"to fetch the result again: fal-async result fal-ai/flux/schnell {request_id}"
     )
+
+
+async def test_a_terminal_that_is_closed_cancels_the_request(
+    emulator: Emulator, may_end: asyncio.Event
+) -> None:
+    async with terminal(emulator, "subscribe", "me/slow") as shown:
+        await shown.until("running")
+        shown.close()
+        await emulator.wait_for("cancel", timeout=50)
+    assert [job.cancel_requests for job in emulator.jobs.values()] == [1]
