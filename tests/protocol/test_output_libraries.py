@@ -18,6 +18,7 @@ import attrs
 import msgspec
 import pydantic
 import pydantic.dataclasses
+import pydantic_core
 import pytest
 from hypothesis import given
 
@@ -297,6 +298,24 @@ def test_text_that_is_not_unicode_is_validated_as_python_values() -> None:
 
     assert structure({"text": "\ud800"}, Text).text == "\ud800"
     assert structure(b"\x00", pydantic.RootModel[bytes]).root == b"\x00"
+
+
+def test_errors_that_a_validator_raises_itself_are_errors_of_the_place_of_its_model() -> None:
+    class Refusing(pydantic.BaseModel):
+        how: str
+
+        @pydantic.model_validator(mode="after")
+        def refuse(self) -> Refusing:
+            if self.how == "missing":
+                raise pydantic_core.PydanticCustomError("missing", "nothing is there")
+            raise KeyError(self.how) if self.how == "key" else ValueError("no such way")
+
+    for how, words in {"missing": "required field missing", "value": "Value error, no such way"}.items():
+        with pytest.raises(ResponseDecodeError) as caught:
+            structure([{"how": how}], list[Refusing])
+        assert caught.value.paths == [f"{words} @ $[0]"]
+    with pytest.raises(ResponseDecodeError):
+        structure([{"how": "key"}], list[Refusing])
 
 
 class Custom:

@@ -53,7 +53,7 @@ def _validated(adapter: Any, value: Any) -> Any:
     """Validate decoded JSON. As JSON text, because strict models accept a date or a tuple only there."""
     try:
         text = json.dumps(value)
-    except (TypeError, ValueError):  # bytes, or nested too deeply
+    except (TypeError, ValueError):  # bytes, or an int of too many digits
         return adapter.validate_python(value)
     from pydantic import ValidationError
 
@@ -81,7 +81,7 @@ def _place(names: tuple[str | int, ...], value: Any, missing: bool) -> Place:
         if name in known:
             place.append(name)
             value = known[name]
-    return (*place, names[-1]) if missing else tuple(place)
+    return (*place, *names[-1:]) if missing else tuple(place)
 
 
 def _unbuildable(schema: Any, place: str, known: dict[str, Any]) -> Iterator[tuple[str, str]]:
