@@ -19,6 +19,7 @@ from fal_async.errors import CancelOutcome, FalError
 from fal_async.keyed.input_digests import Recognised
 from fal_async.keyed.own_copies import Answer
 from fal_async.models import QueueStatus, RequestLog, Result
+from fal_async.protocol.amounts import total
 from fal_async.protocol.following import Following
 from fal_async.protocol.ledger.claim_tokens import Purpose
 from fal_async.protocol.ledger.decisions import Uncertain
@@ -114,6 +115,13 @@ class Ended:
     billable_units: Decimal | None = None
     cost: Decimal | None = None
     answer: Answer | None = attrs.field(default=None, repr=False)
+
+    @property
+    def cost_of_all_attempts(self) -> Decimal | None:
+        """What all attempts of the key cost, as far as it is known; None if the cost of no attempt is known."""
+        attempts = () if self.record is None else self.record.requests
+        known = [attempt.cost for attempt in attempts if attempt.cost is not None]
+        return total(known) if known else self.cost
 
     def result(self, output_type: Any = None, *, logs: bool = True) -> Result[Any, str]:
         """Return a result for one caller, without the log entries if `logs` is False.

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import attrs
 
 from fal_async.batch.shown_values import short
-from fal_async.errors import ConfigurationError, FalError, TransportTimeoutError
+from fal_async.errors import AuthenticationError, ConfigurationError, FalError, TransportTimeoutError
 from fal_async.protocol.platform.price_cache import CURRENCY, PriceCache
 from fal_async.protocol.platform.prices import Estimate, Price
 
@@ -53,23 +53,18 @@ class EndpointPrice:
             return
         async with self._one_at_a_time:
             if self.known.is_to_be_asked(self.endpoint_id, time.time()):
-                await self._fetch()
-
-    async def _fetch(self) -> None:
-        try:
-            await _within(_PATIENCE, self.platform().pricing(self.endpoint_id))
-        except FalError as error:
-            if error.from_caller:
-                raise
-            self.known.fail(self.endpoint_id, time.time())
-            logger.info("the price of %s is not known: %s", self.endpoint_id, error)
+                found = await self._price(_PATIENCE)
+                if not isinstance(found, Price):
+                    self.known.fail(self.endpoint_id, time.time())
+                    logger.info("the price of %s is not known: %s", self.endpoint_id, found)
 
     async def of_one_call(self, max_cost: Decimal) -> Decimal:
         """Return what one call is expected to cost: by fal's estimate, else the price of one unit.
 
-        Raises ConfigurationError if neither is known, or if they are in another currency than `max_cost`.
+        Raises ConfigurationError if neither is known, or if they are in another currency than `max_cost`;
+        AuthenticationError if fal refuses the API key.
         """
-        price, estimate = await asyncio.gather(self._price(), self._estimate())
+        price, estimate = await asyncio.gather(self._price(_PATIENCE_FOR_LIMIT), self._estimate())
         for found in (price, estimate):
             if isinstance(found, Price | Estimate) and found.currency != CURRENCY:
                 raise ConfigurationError(
@@ -81,17 +76,20 @@ class EndpointPrice:
         if isinstance(price, Price):
             return price.unit_price
         cause = price if isinstance(price, FalError) else None
+        if isinstance(cause, AuthenticationError):
+            raise cause
         raise ConfigurationError(
             f"omit max_cost={max_cost}, or check the endpoint id: fal tells no price of {short(self.endpoint_id)}"
             f"{'' if cause is None else f' ({cause})'}"
         ) from cause
 
-    async def _price(self) -> Price | FalError | None:
+    async def _price(self, patience: float) -> Price | FalError | None:
+        """Return the price; None if fal's answer does not have it."""
         cached = self.known.find(self.endpoint_id, time.time())
         if cached is not None:
             return cached.price
         try:
-            prices = await _within(_PATIENCE_FOR_LIMIT, self.platform().pricing(self.endpoint_id))
+            prices = await _within(patience, self.platform().pricing(self.endpoint_id))
         except FalError as error:
             return _failure(error)
         return next((price for price in prices if price.endpoint_id == self.endpoint_id), None)
@@ -108,6 +106,8 @@ async def _within(seconds: float, answer: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(seconds):
             return await answer
+    except FalError:
+        raise  # some of them are a TimeoutError, too
     except TimeoutError as error:
         raise TransportTimeoutError(f"fal told no price within {seconds:g} s") from error
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from decimal import Decimal
 from functools import partial
 from typing import Any, Protocol
 
@@ -24,13 +23,13 @@ from fal_async.errors import (
     CancelOutcome,
     ClientTimeoutError,
     FalError,
+    LedgerError,
     RequestCancelledError,
 )
 from fal_async.keyed.call import Driver, Ended, KeyedCalls, KeyedRequest
 from fal_async.ledger.store import Store
 from fal_async.models import Completed, InProgress, Queued, QueueStatus
 from fal_async.options import CallOptions
-from fal_async.protocol.amounts import total
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.ledger.decisions import Uncertain
 from fal_async.protocol.ledger.entry import Place, Space
@@ -102,7 +101,10 @@ class KeyedRequests:
     async def finish(self) -> None:
         if self._recovery is not None:
             await self._recovery
-        self.spending.set_costs(await self.spending.costs())
+        with contextlib.suppress(
+            LedgerError
+        ):  # all items have ended, and the summary has what this process knows
+            self.spending.set_costs(await self.spending.costs())
 
     async def aclose(self) -> None:
         recovery = self._recovery
@@ -220,7 +222,7 @@ class KeyedRequests:
             request_id=ended.request_id,
             attempts=ended.attempts,
             billable_units=ended.billable_units,
-            cost=_cost(ended),
+            cost=ended.cost_of_all_attempts,
             from_ledger=ended.from_ledger,
         )
 
@@ -283,13 +285,6 @@ def _waits_in_queue(driver: Driver) -> bool:
     if driver.last_status is not None:
         return isinstance(driver.last_status, Queued)
     return driver.state is None or driver.state.submitted_at is not None
-
-
-def _cost(ended: Ended) -> Decimal | None:
-    """Return what all attempts of an entry cost, as far as it is known."""
-    attempts = () if ended.record is None else ended.record.requests
-    known = [attempt.cost for attempt in attempts if attempt.cost is not None]
-    return total(known) if known else ended.cost
 
 
 class _Waiting:
