@@ -74,11 +74,12 @@ def _searched(core: Core, call: Call) -> list[Job]:
 
 def _similarity(call: Call, job: Job) -> float:
     """Return from 0 to 1 how similar a request is to what the caller looks for."""
-    text = json.dumps([job.endpoint_id, job.input, output_of(job)], ensure_ascii=False, default=str).lower()
     words = call.query.get("query", "").lower().split()
-    urls = [call.query[name].lower() for name in _COMPARED[1:] if name in call.query]
-    looked_for = words + urls
-    return sum(part in text for part in looked_for) / len(looked_for) if looked_for else 1.0
+    looked_for = words + [call.query[name].lower() for name in _COMPARED[1:] if name in call.query]
+    if not looked_for:
+        return 1.0
+    text = json.dumps([job.endpoint_id, job.input, output_of(job)], ensure_ascii=False, default=str).lower()
+    return sum(part in text for part in looked_for) / len(looked_for)
 
 
 def _check_permitted(core: Core) -> None:

@@ -18,6 +18,8 @@ import pytest
 from tests.emulator.caller import Reply
 
 VARIABLE = "FAL_PLATFORM_OPENAPI"
+_GIVEN = os.environ.get(VARIABLE)
+"""Read before the tests, which run without variables that begin with FAL_."""
 _NEIGHBOUR = Path("shared", "platform-openapi.json")
 NEWER = {"tags": {"type": "object", "additionalProperties": {"type": "string"}}}
 """Members of a billing event that fal's document did not have when it was copied (protocol 11.9)."""
@@ -27,8 +29,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 @cache
 def document() -> dict[str, Any] | None:
     """Return the document, or None if this machine has no copy."""
-    given = os.environ.get(VARIABLE)
-    places = [Path(given)] if given else [folder / _NEIGHBOUR for folder in Path(__file__).parents]
+    places = [Path(_GIVEN)] if _GIVEN else [folder / _NEIGHBOUR for folder in Path(__file__).parents]
     found = next((place for place in places if place.is_file()), None)
     return None if found is None else json.loads(found.read_text(encoding="utf-8"))
 
