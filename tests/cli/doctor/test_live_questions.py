@@ -88,6 +88,33 @@ async def test_a_request_that_waits_in_the_queue_is_cancelled_with_200(emulator:
     assert answers["cancel-queued-result"].verdict is Verdict.ANSWERED
 
 
+@pytest.mark.parametrize(
+    ("only_ended", "said"),
+    [(False, "listed while it was IN_QUEUE"), (True, "not listed while it was IN_QUEUE (perhaps it lags)")],
+)
+async def test_history_is_asked_about_a_request_while_it_waits(
+    only_ended: bool, said: str, emulator: Emulator
+) -> None:
+    emulator.history.only_ended = only_ended
+    release = asyncio.Event()
+
+    @emulator.endpoint("me/slow", runners=1)
+    async def slow(_: dict[str, object]) -> dict[str, object]:
+        await release.wait()
+        return {}
+
+    async with open_wire(Environment(key=emulator.key, hosts=emulator.hosts), 10.0) as wire:
+        plan = plan_of("me/slow", "{}")
+        requests = LiveRequests(wire, plan.endpoint, plan.body, 20.0)
+        await requests.accepted()  # takes the only runner
+        asked = asyncio.ensure_future(ask(Observations(requests), "history-queued"))
+        while not emulator.count("status"):
+            await asyncio.sleep(0.01)
+        release.set()
+        assert (await asked)["history-queued"].seen == said
+        assert await requests.end_all() == []
+
+
 async def test_history_that_filters_by_the_end_and_hides_inputs_is_described_so(emulator: Emulator) -> None:
     emulator.history.filters_by, emulator.history.payloads = "ended_at", False
     async with observing(emulator.hosts, emulator.key) as seen:
@@ -200,7 +227,12 @@ URLS = {"status_url": "x", "response_url": "https://queue.fal.run/a/b/requests/1
             "x-ratelimit-remaining (status)",
             "differs",
         ),
-        ("other-headers", {"result": always({}, 200, x_fal_mood="good")}, "x-fal-mood (result)", "differs"),
+        (
+            "other-headers",
+            {"result": always({}, 200, x_fal_mood="good")},
+            "x-fal-mood (read, result)",
+            "differs",
+        ),
         (
             "retry-hints",
             {"result": always({}, 422, x_fal_needs_retry="0")},

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from fal_async.cli.doctor.live.live_requests import OVER
+from fal_async.cli.doctor.live.live_requests import OVER, word_in
 from fal_async.cli.doctor.live.not_seen import NotSeenError
 from fal_async.cli.doctor.live.observations import Lag, Observations
 from fal_async.cli.doctor.live.question import Question
@@ -37,15 +37,25 @@ def _seconds(found: Lag | str) -> str:
     return f"{'at most ' if found.at_most else ''}{found.seconds:.0f} s after the end"
 
 
-async def _before_the_end(seen: Observations) -> str:
+async def _waiting(seen: Observations) -> str:
+    done = await seen.completed()
+    word = word_in(done.request.polls[0])
+    if word != "IN_QUEUE":
+        raise NotSeenError(f"the request was {word} at the first poll")
+    return _presence(done.listed, word)
+
+
+async def _running(seen: Observations) -> str:
     cancelled = await seen.cancelled_running()
     if cancelled.before == OVER:
         raise NotSeenError("the request completed before it was seen running")
-    if isinstance(cancelled.listed, str):
-        raise NotSeenError(cancelled.listed)
-    if not cancelled.listed:
-        return f"not listed while it was {cancelled.before} (perhaps it lags)"
-    return f"listed while it was {cancelled.before}"
+    return _presence(cancelled.listed, cancelled.before)
+
+
+def _presence(listed: bool | str, word: str) -> str:
+    if isinstance(listed, str):
+        raise NotSeenError(listed)
+    return f"listed while it was {word}" if listed else f"not listed while it was {word} (perhaps it lags)"
 
 
 async def _input(seen: Observations) -> str:
@@ -112,11 +122,18 @@ QUESTIONS = (
         ask=_lag,
     ),
     Question(
+        name="history-queued",
+        section="11.10",
+        asks="does the history list requests that wait?",
+        sheet="open",
+        ask=_waiting,
+    ),
+    Question(
         name="history-running",
         section="11.10",
-        asks="does the history list requests before their end?",
+        asks="does the history list requests that run?",
         sheet="open",
-        ask=_before_the_end,
+        ask=_running,
     ),
     Question(
         name="history-input",

@@ -30,6 +30,7 @@ class Completed:
 
     Attributes:
         early: the response to a fetch of the result right after the submit.
+        listed: whether the history listed the request before its first poll, or why that is unknown.
         result: the response to a fetch of the result after the end.
         late_cancel: the response to a cancel after the end.
         units_before: the account's billed units of the endpoint before the submit; None: the key may not read them.
@@ -37,6 +38,7 @@ class Completed:
 
     request: LiveRequest
     early: HttpResponse
+    listed: bool | str
     result: HttpResponse
     late_cancel: HttpResponse
     units_before: Decimal | None
@@ -145,10 +147,12 @@ class Observations:
         units = await self._units()
         request = await requests.accepted()
         early = await requests.result(request)
+        listed = await self._is_listed(request)
         await requests.until(request, ())
         return Completed(
             request=request,
             early=early,
+            listed=listed,
             result=await requests.result(request),
             late_cancel=await requests.cancel(request),
             units_before=units if isinstance(units, Decimal) else None,
