@@ -13,4 +13,4 @@ def check_key() -> None:
     environment = from_env()
     key_source(None, environment.key, environment.home, environment.hosts)
     if place_of_key(environment) is None:
-        raise ConfigurationError(NO_KEY)
+        raise ConfigurationError(NO_KEY.removesuffix(", or pass credentials="))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -196,6 +197,7 @@ def test_without_a_key_calls_exit_with_3_and_say_how_to_set_it(
     monkeypatch.delenv("FAL_KEY")
     done = shell.run("run", TEXT_MODEL, "prompt=x")
     assert (done.status, "set the environment variable FAL_KEY" in done.err) == (3, True)
+    assert "credentials=" not in done.err  # which the command line does not have
 
 
 def test_a_key_that_fal_refuses_exits_with_3(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,11 +244,15 @@ def test_a_failed_request_exits_with_1_and_its_id_is_on_standard_error(shell: Sh
 
 
 def test_a_call_that_takes_too_long_exits_with_1_and_says_what_became_of_it(shell: Shell) -> None:
-    done = shell.run("subscribe", PICTURES, "prompt=x", "num_inference_steps:=50", "--timeout", "0.2", "-q")
+    @shell.emulator.endpoint("me/slow")
+    async def model(input: dict[str, Any]) -> None:
+        await asyncio.Event().wait()
+
+    done = shell.run("subscribe", "me/slow", "--timeout", "3", "-q")
     (job,) = shell.emulator.jobs.values()
     assert (done.status, job.cancel_requests) == (1, 1)
-    assert "no result within 0.2 s" in done.err
-    assert job.request_id in done.err
+    assert "no result within 3 s" in done.err
+    assert done.err.endswith(f"to look again: fal-async status me/slow {job.request_id}\n")
 
 
 @pytest.mark.parametrize("verb", ["run", "subscribe"])

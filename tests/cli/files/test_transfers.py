@@ -58,4 +58,4 @@ def test_wrong_files_and_urls_exit_with_2_and_a_message(
 def test_a_file_that_is_not_there_exits_with_1(shell: Shell, tmp_path: Path) -> None:
     url = f"{shell.emulator.url}/v3.fal.media/files/b/0a1b2c3d/cat.png"
     done = shell.run("download", url, "--to", str(tmp_path))
-    assert (done.status, list(tmp_path.iterdir())) == (1, [])
+    assert (done.status, list(tmp_path.iterdir()), len(done.err.splitlines())) == (1, [], 1)
