@@ -101,7 +101,7 @@ def input_value(input: Any) -> Any:
 
 def _is_root_model(record: Any) -> bool:
     """Return whether the record is a pydantic RootModel whose JSON is not an object."""
-    return hasattr(record, "model_dump") and not isinstance(getattr(record, "root", {}), Mapping)
+    return is_named(record, "pydantic", "RootModel") and not isinstance(record.root, Mapping)
 
 
 # Conversion of objects. Classes of optional libraries are recognised by name, without importing them.

@@ -102,6 +102,14 @@ def test_a_pydantic_model_anywhere_in_an_input_is_sent(around: Any) -> None:
     assert sent(around(ask=[Ask(prompt="a cat")])) == {"ask": [ASK]}
 
 
+class WithRoot(pydantic.BaseModel):
+    root: str
+
+
+def test_a_pydantic_model_with_a_field_called_root_is_an_input() -> None:
+    assert sent(WithRoot(root="a")) == {"root": "a"}
+
+
 def test_a_root_model_in_an_input_is_sent_as_its_value() -> None:
     numbers = pydantic.RootModel[list[int]]([1, 2])
     assert sent({"seeds": numbers}) == {"seeds": [1, 2]}

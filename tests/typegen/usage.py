@@ -9,7 +9,6 @@ PROGRAM = '''
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -102,16 +101,17 @@ async def call_all(fal: Session) -> dict[str, Any]:
     return {result.request_id: result.data for result in found}
 
 
-def files() -> list[object]:
-    """Return inputs with files of every kind."""
-    kinds = [Path("a.png"), File(b"x", file_name="a.png"), io.BytesIO(b"x"), "https://example.com"]
-    assert kinds
-    return [
-        shapes.KlingVideoV21EditInput(
-            prompt="x",
-            image_urls=[Path("a.png"), File(b"x", file_name="a.png"), io.BytesIO(b"x"), "https://a"],
+async def send_files(fal: Session, path: Path) -> None:
+    """Send files of several kinds."""
+    with path.open("rb") as opened:
+        await fal.subscribe(
+            shapes.kling_video_v2_1_edit,
+            shapes.KlingVideoV21EditInput(
+                prompt="files",
+                image_urls=[path, File(b"x", file_name="b.png"), "https://example.com/c.png"],
+                elements=[shapes.Element(frontal_image_url=opened)],
+            ),
         )
-    ]
 
 
 def mistakes() -> None:
