@@ -60,6 +60,8 @@ _MAX_DEFAULT = 300
 """Number of characters of a default in a docstring."""
 _DEEP = 40
 """Number of types within one another, not counting records, that are read. What is deeper can be anything."""
+_MAX_TYPES = 20_000
+"""Number of types in a schema that are read, because references can make a short schema very large."""
 
 
 def endpoint_types(schema: EndpointSchema) -> EndpointTypes:
@@ -77,6 +79,17 @@ def endpoint_types(schema: EndpointSchema) -> EndpointTypes:
     )
 
 
+@attrs.frozen(kw_only=True)
+class _Found:
+    """A record that has to be read."""
+
+    to: To
+    base: str
+    words: str
+    schema: Mapping[str, Any]
+    around: Mapping[str, To]
+
+
 @attrs.define(kw_only=True, eq=False)
 class _Reader:
     """Reads one schema, and every schema that it refers to once."""
@@ -85,8 +98,11 @@ class _Reader:
     scope: str
     is_input: bool
     declared: dict[To, Declared] = attrs.field(factory=dict, init=False)
-    _waiting: list[tuple[To, str, str, Mapping[str, Any]]] = attrs.field(factory=list, init=False)
+    _waiting: list[_Found] = attrs.field(factory=list, init=False)
     """Records that are referred to, and not read yet: how deeply they refer to one another does not matter."""
+    _around: Mapping[str, To] = attrs.field(factory=dict, init=False)
+    """The records around the field that is being read, by their schemas: one of them may be within itself."""
+    _left: int = attrs.field(default=_MAX_TYPES, init=False)
     _open: list[str] = attrs.field(factory=list, init=False)
     """References that are being read: one to itself without a record between is a circle."""
 
@@ -97,15 +113,18 @@ class _Reader:
         else:
             kind = self._type(whole, base, is_file=False)
         while self._waiting:
-            to, name, about, schema = self._waiting.pop(0)
-            self.declared[to] = self._read_record(name, about, schema)
+            found = self._waiting.pop(0)
+            self._around = found.around
+            self.declared[found.to] = self._read_record(found.base, found.words, found.schema)
         return kind
 
     def _record(self, name: str, base: str, words: str, schema: Mapping[str, Any]) -> To:
-        to = To(self.scope, name)
+        text = repr(schema)
+        to = self._around.get(text, To(self.scope, name))
         if to not in self.declared:
             self.declared[to] = Record(base=base, notes=(), fields=(), is_input=self.is_input)
-            self._waiting.append((to, base, words, schema))
+            around = {**self._around, text: to}
+            self._waiting.append(_Found(to=to, base=base, words=words, schema=schema, around=around))
         return to
 
     def _read_record(self, base: str, words: str, schema: Mapping[str, Any]) -> Record:
@@ -133,7 +152,8 @@ class _Reader:
 
     def _type(self, schema: Any, base: str, *, is_file: bool) -> Type:
         """Return the type of a value. `base`: the name of its record, if the schema has no other."""
-        if len(self._open) > _DEEP:
+        self._left -= 1
+        if len(self._open) > _DEEP or self._left < 0:
             return ANY
         self._open.append("")
         try:

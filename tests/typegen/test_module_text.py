@@ -194,3 +194,26 @@ def test_records_in_hundreds_of_levels_are_read_and_deeper_lists_are_any() -> No
     assert "    end: str | None = None\n" in text
     assert text.count("list[") < 60
     assert "Any" in text
+
+
+def test_a_record_that_contains_itself_by_parts_of_all_of_is_one_class() -> None:
+    more = {"properties": {"y": {"type": "string"}}}
+    node = {"type": "object", "properties": {"next": {"allOf": [{"$ref": "#/$defs/Node"}, more]}}}
+    schema = {"type": "object", "properties": {"node": {"$ref": "#/$defs/Node"}}, "$defs": {"Node": node}}
+    text = text_of(endpoint_schema("a/b", schema))
+    assert classes(text) == ["NodeNext", "Node", "BInput"]
+    assert text.count("    next: NodeNext | None = None\n") == 2
+
+
+@pytest.mark.parametrize("word", ["allOf", "anyOf", "prefixItems"])
+def test_a_short_schema_that_unfolds_to_millions_of_types_is_cut(word: str) -> None:
+    defs: dict[str, Any] = {
+        f"D{n}": {"type": "array", "maxItems": 9, word: [{"$ref": f"#/$defs/D{n + 1}"}] * 9} for n in range(9)
+    }
+    around = {"allOf": [{"$ref": "#/$defs/Around"}] * 9}
+    schema = {
+        "type": "object",
+        "properties": {"x": {"$ref": "#/$defs/D0"}, "y": {"$ref": "#/$defs/Around"}},
+        "$defs": {**defs, "D9": {"type": "string"}, "Around": around},
+    }
+    assert "    y: Any = None\n" in text_of(endpoint_schema("a/b", schema))

@@ -110,11 +110,23 @@ def required_names(schema: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for part in all_of(schema, schema) for name in _texts(part.get("required")))
 
 
-def all_of(root: Mapping[str, Any], schema: Any, depth: int = _DEEP) -> Iterator[Mapping[str, Any]]:
-    """Yield the schemas that a value must fit together: the parts of `allOf`, then the schema itself."""
+def all_of(root: Mapping[str, Any], schema: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the schemas that a value must fit together: the parts of `allOf`, then the schema itself.
+
+    Each reference is followed once, because schemas can refer to themselves, or to others very often.
+    """
+    return _all_of(root, schema, set())
+
+
+def _all_of(root: Mapping[str, Any], schema: Any, followed: set[str]) -> Iterator[Mapping[str, Any]]:
+    reference = schema.get("$ref") if isinstance(schema, Mapping) else None
+    if isinstance(reference, str):
+        if reference in followed:
+            return
+        followed.add(reference)
     whole = resolved(root, schema)
-    for part in _list(whole.get("allOf")) if depth else ():
-        yield from all_of(root, part, depth - 1)
+    for part in _list(whole.get("allOf")):
+        yield from _all_of(root, part, followed)
     yield whole
 
 
