@@ -108,9 +108,7 @@ async def _price(plan: Plan, wire: Wire) -> str:
     try:
         estimate = await wire.platform.estimate(calls={endpoint: MOST_REQUESTS})
     except FalError:
-        return (
-            f"{words}, so {price.unit_price * MOST_REQUESTS:f} {price.currency} if each request is one of it"
-        )
+        return f"{words}, so {price.unit_price * MOST_REQUESTS:f} {price.currency} if each request takes one"
     return f"{words}; by fal's estimate {MOST_REQUESTS} requests cost {estimate.total_cost:f} {estimate.currency}"
 
 
