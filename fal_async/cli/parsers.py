@@ -59,7 +59,10 @@ class Parser(argparse.ArgumentParser):
         for word in words:
             name = word.partition("=")[0]
             if word.startswith("--") and name not in self._option_string_actions:
-                self.error(f"unknown option {name}{suggestion(name, self._option_string_actions)}")
+                self.error(f"unknown option {name}{suggestion(name[2:], self._long_options(), '--')}")
+
+    def _long_options(self) -> list[str]:
+        return [name[2:] for name in self._option_string_actions if name.startswith("--")]
 
 
 def wrapped(text: str) -> str:
@@ -82,12 +85,12 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
     return Formatter(prog)
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return `: did you mean ...?`, or "" if no known word is similar."""
+def suggestion(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return `: did you mean ...?`, with this prefix of the word, or "" if no known word is similar."""
     import difflib
 
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f": did you mean {close[0]}?" if close else ""
+    return f": did you mean {prefix}{close[0]}?" if close else ""
 
 
 def _examples(lines: Sequence[str]) -> str:

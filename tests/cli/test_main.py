@@ -61,6 +61,7 @@ def test_the_version_option_prints_the_version(capsys: pytest.CaptureFixture[str
         (("batch",), "fal-async batch: a verb is missing: run, status, uncertain, export"),
         (("batch", "statsu"), "did you mean status?"),
         (("emulator", "--prot", "1"), "unknown option --prot: did you mean --port?"),
+        (("emulator", "--zzz"), "fal-async emulator: unknown option --zzz\n"),
         (("emulator", "--port=1", "word"), "unknown argument 'word'"),
         (("emulator", "--port", "70000"), "expected a port"),
         (("emulator", "--speed", "0"), "expected a number > 0"),
