@@ -120,6 +120,7 @@ async def item(limit: CostLimit, run: Run, attempts: list[Submit]) -> bool:
     before=st.lists(st.decimals(0, ESTIMATE, places=2), max_size=4),
     steps=st.lists(st.integers(0, 4), max_size=4),
     reads_seldom=st.booleans(),
+    times=st.sampled_from([1, 1, 1, 6]),
 )
 def test_submits_never_cost_more_than_the_limit_whatever_the_order_of_ends(
     limit: Decimal,
@@ -127,7 +128,9 @@ def test_submits_never_cost_more_than_the_limit_whatever_the_order_of_ends(
     before: list[Decimal],
     steps: list[int],
     reads_seldom: bool,
+    times: int,
 ) -> None:
+    limit, items = limit * times, items * times  # the limit is close, or not close at first
     earlier = [Row(truth=cost) for cost in before]  # an earlier process does not know how they ended
     run = Run(earlier, steps)
 

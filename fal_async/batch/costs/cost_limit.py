@@ -18,6 +18,8 @@ from fal_async.protocol.amounts import dollars, product, total
 
 _SHARE = 20
 """The costs are read again after this multiple of the seconds that reading takes: others may have submitted."""
+_CLOSE = 50
+"""The costs are read before each submit if the limit has room for fewer submits than this."""
 
 
 @attrs.frozen(kw_only=True)
@@ -34,9 +36,9 @@ class Amounts:
     reserved: Decimal
     next: Decimal
 
-    def fits(self, limit: Decimal) -> bool:
-        """Return whether one more submit stays within the limit."""
-        return total((self.spent, self.reserved, self.next)) <= limit
+    def fits(self, limit: Decimal, submits: int = 1) -> bool:
+        """Return whether so many more submits stay within the limit; default 1."""
+        return total((self.spent, self.reserved, product(self.next, Decimal(submits)))) <= limit
 
 
 class CostLimit:
@@ -151,7 +153,8 @@ class CostLimit:
     async def _has_room(self) -> bool:
         if self._error is not None:
             raise copy.copy(self._error)
-        if self._now() >= self._read_again_at:
+        is_close = not self.amounts.fits(self._limit, _CLOSE)
+        if is_close or self._now() >= self._read_again_at:
             await self._read()
         if not self.amounts.fits(self._limit) and self._is_old:
             await self._read()
