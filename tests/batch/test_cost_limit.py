@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
-from itertools import count
+from itertools import chain, count, repeat
 from typing import Literal
 
 import attrs
@@ -85,8 +85,8 @@ async def passed(steps: int) -> None:
 
 
 def limit_of(limit: Decimal, run: Run, *, reads_seldom: bool = False) -> CostLimit:
-    # If reading seems to take long, the run is read again only after a while, or if the limit has no room.
-    clock = count(0, 100 if reads_seldom else 0)
+    # If the first reading seems to take long, the run is read again only when the limit is close.
+    clock = chain((0, 0, 1000) if reads_seldom else (), repeat(1000))
     return CostLimit(
         limit, ESTIMATE, run.costs, "Run it again.", lambda _: BatchSummary(), lambda: float(next(clock))
     )
@@ -229,3 +229,11 @@ async def test_submits_of_other_processes_are_counted_when_the_run_is_read_again
     assert await item(limit, run, dear)
     run.rows += [Row(truth=Decimal("0.1")), Row(truth=Decimal("0.1")), Row(truth=Decimal("0.1"))]
     assert [await item(limit, run, dear) for _ in range(2)] == [True, False]
+
+
+async def test_submits_since_the_run_was_read_are_counted_even_if_it_is_read_seldom() -> None:
+    run = Run([], [])
+    limit = limit_of(Decimal(7), run, reads_seldom=True)
+    dear = [Submit("done", Decimal("0.1"), 0, 0, 3)]
+    allowed = await asyncio.gather(*(item(limit, run, dear) for _ in range(100)))
+    assert (allowed.count(True), run.truth) == (70, Decimal(7))
