@@ -96,4 +96,4 @@ def put_error(verb: str, error: FalError, *, as_json: bool) -> None:
     """Print an error on standard error. If `as_json`, also print it as a line of JSON on standard output."""
     if as_json:
         put({"error": error.to_dict()})
-    fail(verb, str(error))
+    fail(verb, str(error).replace('check="off"', "--check off"))

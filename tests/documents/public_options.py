@@ -23,7 +23,13 @@ import fal_async.emulator
 PACKAGE = Path(fal_async.__file__).parent
 _IMPORT = re.compile(r"^from (fal_async\.[\w.]+) import \(?([\w, \n]+)\)?$", re.M)
 _CODE = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
-REQUIRED = "required"
+
+
+class Required(str):
+    """Text of its own class, because an option may have the default "required"."""
+
+
+REQUIRED = Required("required")
 
 
 @attrs.frozen

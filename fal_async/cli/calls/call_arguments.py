@@ -39,8 +39,10 @@ def add_options(parser: argparse.ArgumentParser, *, queue: bool) -> None:
     add = parser.add_argument
     add(
         "--check",
-        choices=("required", "schema"),
-        help="compare the input with the schema of the endpoint before it is sent: its names, or also its values",
+        choices=("required", "schema", "off"),
+        default="required",
+        help="compare the input with the endpoint's schema before it is sent: its names (required, the default), "
+        "also its values (schema), or nothing (off)",
     )
     add("--hint", metavar="TEXT", help="runners that got the same hint before are preferred")
     if queue:

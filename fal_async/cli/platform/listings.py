@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import attrs
@@ -37,8 +38,9 @@ def requests(options: argparse.Namespace) -> int:
 
 
 def document(value: Any) -> dict[str, Any]:
-    """Return the fields of a value of the platform API as JSON, without what fal sent besides."""
-    return attrs.asdict(value, recurse=False, filter=lambda field, _: field.name != "raw")
+    """Return the fields of a value as JSON, without `raw`. Money and quantities are exact text."""
+    fields = attrs.asdict(value, recurse=False, filter=lambda field, _: field.name != "raw")
+    return {name: f"{field:f}" if isinstance(field, Decimal) else field for name, field in fields.items()}
 
 
 async def _models(fal: Session, options: argparse.Namespace) -> int:

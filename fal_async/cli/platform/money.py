@@ -84,8 +84,8 @@ async def _usage(fal: Session, options: argparse.Namespace) -> int:
             {
                 "days": options.days,
                 "by": options.by,
-                "lines": [attrs.asdict(each) for each in sums],
-                "totals": totals,
+                "lines": [document(each) for each in sums],
+                "totals": {currency: f"{total:f}" for currency, total in totals.items()},
             }
         )
         return exits.DONE
