@@ -280,7 +280,7 @@ class Storage:
         Cancelling is safe: nothing is changed at fal.
 
         Args:
-            url: The plain CDN URL of a file of this account, without a query.
+            url: The CDN URL of a file of this account. A query in it, such as a signature, is not sent.
             expires_in: Seconds until the signed URL expires, 1 to 604,800 (7 days). Default 86,400 (24 h).
 
         Returns:
@@ -300,7 +300,7 @@ class Storage:
         Cancelling is safe: nothing is changed at fal.
 
         Args:
-            url: The plain CDN URL of a file of this account, without a query.
+            url: The CDN URL of a file of this account. A query in it, such as a signature, is not sent.
 
         Returns:
             `{"default": decision, "rules": [{"user": name, "decision": decision}]}`; a decision is "allow",
@@ -319,7 +319,7 @@ class Storage:
         After a cancellation fal may have saved the rules or not; the same call can be made again.
 
         Args:
-            url: The plain CDN URL of a file of this account, without a query.
+            url: The CDN URL of a file of this account. A query in it, such as a signature, is not sent.
             acl: "allow", "forbid" (others get 403) or "hide" (others get 404) for everyone but the owner; or rules
                 as returned by `get_acl`.
 

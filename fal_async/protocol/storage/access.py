@@ -70,7 +70,8 @@ def _of_file(path: str, url: str) -> str:
         raise ConfigurationError(
             f"url={without_query(str(url))[:80]!r}: expected the http(s) URL of a stored file"
         )
-    return f"{path}?url={quote(url, safe='')}"
+    # fal wants the plain URL (protocol 7.4); an output's URL, or a signed one, may have a query.
+    return f"{path}?url={quote(without_query(url), safe='')}"
 
 
 def _managing(hosts: Hosts, method: str, path: str, body: bytes | None = None) -> HttpRequest:

@@ -164,11 +164,10 @@ def test_the_lifecycle_header_is_json_or_absent() -> None:
 # Access.
 
 
-def test_the_request_that_signs_a_url_has_its_encoded_url_and_lifetime() -> None:
+def test_the_request_that_signs_a_url_has_the_plain_encoded_url_and_the_lifetime() -> None:
     request = access.sign_request(FAL, "https://v3b.fal.media/files/b/0/x?a=1&b=2", 60)
     assert request.url == (
-        "https://api.fal.ai/v1/storage/files/sign"
-        "?url=https%3A%2F%2Fv3b.fal.media%2Ffiles%2Fb%2F0%2Fx%3Fa%3D1%26b%3D2"
+        "https://api.fal.ai/v1/storage/files/sign?url=https%3A%2F%2Fv3b.fal.media%2Ffiles%2Fb%2F0%2Fx"
     )
     assert body_of(request) == {"expiration_seconds": 60}
     assert access.parse_signed(answer({"signed_url": "https://s"})) == "https://s"
