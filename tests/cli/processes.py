@@ -15,10 +15,12 @@ import attrs
 from fal_async.emulator import Emulator
 
 ROOT = Path(__file__).parents[2]
-# Without this, a process that is started in the background would ignore Ctrl-C.
+# Without this, a process that is started in the background would ignore Ctrl-C, and one under nohup the end of its
+# terminal.
 START = (
     *(sys.executable, "-W", "error", "-c"),
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL); "
     "from fal_async.cli import main; sys.exit(main())",
 )
 CTRL_C = b"\x03"

@@ -44,7 +44,7 @@ def test_modules_and_programs_pass_strict_mypy(folder: Path) -> None:
 
 
 def test_modules_of_all_styles_pass_pyright(folder: Path) -> None:
-    assert checked(folder, "pyright", *names(folder)) == ""
+    assert checked(folder, "pyright", "--pythonpath", sys.executable, *names(folder)) == ""
 
 
 def names(folder: Path) -> list[str]:
