@@ -302,11 +302,22 @@ async def test_following_tolerates_unknown_statuses_and_missing_fields(
         Fault.back(7, on="status"),
         Fault.duplicate(on="status"),
     )
-    handle = await fal.queue.submit("fal-ai/flux/schnell", {"prompt": "x", "image_size": "square"})
+    may_end = asyncio.Event()
+
+    @emulator.endpoint("me/logging")
+    async def logging(input: dict[str, Any], job: JobContext) -> dict[str, Any]:
+        for number in range(5):
+            job.log(f"step {number}")
+        await may_end.wait()
+        return {}
+
+    handle = await fal.queue.submit("me/logging")
     seen = []
     async with aclosing(handle.updates(logs=True, poll_interval=0.02)) as updates:
         async for status in updates:
             seen.append(status)
+            if len(seen) == 4:
+                may_end.set()
     assert isinstance(seen[0], UnknownStatus)
     assert seen[0].status == "WARMING_UP"
     assert isinstance(seen[1], InProgress)
