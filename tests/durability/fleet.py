@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
-import signal
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -86,8 +84,8 @@ class Fleet:
                 async for line in process.stdout:
                     if line.endswith(b"\n"):
                         await self._answered(plan.shuffle, json.loads(line)["error"])
-                del self._running[plan.shuffle]
                 ran = await ended(process)
+                self._running.pop(plan.shuffle, None)
             if ran.status != KILLED:
                 assert ran.status == 0, ran.errors
                 return
@@ -104,9 +102,11 @@ class Fleet:
 
     async def _kill(self) -> None:
         """Kill the process that has most calls left."""
-        slowest = min(self._running, key=lambda number: self._given[number])
-        process = self._running[slowest]
-        os.kill(process.pid, signal.SIGKILL)
+        # Answers of a process that has ended may still be unread.
+        alive = [number for number, process in self._running.items() if process.returncode is None]
+        # The next event must not find it again, while its last answers are read.
+        process = self._running.pop(min(alive, key=lambda number: self._given[number]))
+        process.kill()
         if self.hurries:
             await process.wait()
             await self._regard_as_dead(process.pid)
