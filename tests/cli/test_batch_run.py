@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 import pytest
 
+from fal_async import Ledger
 from fal_async.emulator import Emulator, Fault
 from fal_async.ledger.opening import Where
 from tests.emulator.gate import Gate
@@ -155,8 +156,11 @@ async def test_requests_of_a_killed_run_count_in_the_limit_of_the_next_one(
     line = ("run", "me/gate", inputs(tmp_path, rows), "--ledger", str(where), "--max-cost", "0.3")
     async with started(emulator, *line) as process:
         await emulator.wait_for("submit", 3, timeout=30)
-        while len(gate.started) < 3:
-            await asyncio.sleep(0.01)
+        async with await Ledger.open(
+            where
+        ) as ledger:  # it knows the ids, so that the next run can go on at once
+            while (await ledger.summary()).submitted < 3:
+                await asyncio.sleep(0.01)
         process.kill()
         await process.wait()
     assert len(emulator.jobs) == 3
