@@ -156,9 +156,8 @@ async def test_requests_of_a_killed_run_count_in_the_limit_of_the_next_one(
     line = ("run", "me/gate", inputs(tmp_path, rows), "--ledger", str(where), "--max-cost", "0.3")
     async with started(emulator, *line) as process:
         await emulator.wait_for("submit", 3, timeout=30)
-        async with await Ledger.open(
-            where
-        ) as ledger:  # it knows the ids, so that the next run can go on at once
+        # When the ledger has the ids, the next run can go on at once.
+        async with await Ledger.open(where) as ledger:
             while (await ledger.summary()).submitted < 3:
                 await asyncio.sleep(0.01)
         process.kill()
