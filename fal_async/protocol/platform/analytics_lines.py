@@ -16,11 +16,11 @@ from fal_async.protocol.platform.queries import (
     Endpoints,
     Names,
     Query,
-    endpoint_ids,
     listed,
     names,
     page_size,
     reading,
+    required_ids,
 )
 from fal_async.protocol.platform.usage_lines import expanded, lines_in
 
@@ -113,16 +113,6 @@ def analytics_query(
         *expanded(summary, wanted),
         *page_size(limit),
     ]
-
-
-def required_ids(ids: Endpoints) -> tuple[str, ...]:
-    """Return 1 to 50 endpoint ids. Raises ConfigurationError for None."""
-    checked = endpoint_ids("endpoint_ids", ids)
-    if not checked:
-        raise ConfigurationError(
-            "endpoint_ids=None: expected an endpoint id such as 'fal-ai/flux/dev', or several"
-        )
-    return checked
 
 
 def analytics_request(hosts: Hosts, query: Query, cursor: str | None = None) -> HttpRequest:

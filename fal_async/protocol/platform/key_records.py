@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -90,13 +91,11 @@ def creation_request(hosts: Hosts, alias: str) -> HttpRequest:
 
 def parse_new_key(response: HttpResponse) -> NewApiKey:
     """Parse the response, which is secret. An error has neither the body nor a cause that has it."""
-    try:
+    with contextlib.suppress(ResponseDecodeError):
         document = object_of(response)
         fields = {name: document.get(name) for name in ("key_id", "key", "key_secret")}
         if all(isinstance(value, str) and value for value in fields.values()):
             return NewApiKey(**fields)  # type: ignore[arg-type]
-    except ResponseDecodeError:
-        pass
     raise ResponseDecodeError(
         "fal created a key, but its response can't be read: look for the key by keys.list() and delete it"
     )

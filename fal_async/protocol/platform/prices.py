@@ -19,10 +19,10 @@ from fal_async.protocol.platform.queries import (
     MAX_VALUES,
     Endpoints,
     Query,
-    endpoint_ids,
     listed,
     posting,
     reading,
+    required_ids,
 )
 
 _LEAST_UNITS = 0.000001
@@ -66,17 +66,9 @@ class Estimate:
 
 def pricing_queries(ids: Endpoints) -> Iterator[Query]:
     """Yield the query of each HTTP request that is needed for these endpoints: 50 endpoints each."""
-    checked = endpoint_ids("endpoint_ids", _not_none(ids), most=None)
+    checked = required_ids(ids, most=None)
     for start in range(0, len(checked), MAX_VALUES):
         yield listed("endpoint_id", checked[start : start + MAX_VALUES])
-
-
-def _not_none(ids: Endpoints | None) -> Endpoints:
-    if ids is None:
-        raise ConfigurationError(
-            "endpoint_ids=None: expected an endpoint id such as 'fal-ai/flux/dev', or several"
-        )
-    return ids
 
 
 def pricing_request(hosts: Hosts, query: Query, cursor: str | None = None) -> HttpRequest:

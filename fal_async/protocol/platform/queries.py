@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,6 +55,16 @@ def endpoint_ids(name: str, values: Endpoints | None, *, most: int | None = MAX_
     if values is None:
         return ()
     return _unique(name, (EndpointId.parse(each).full for each in _listed(name, values)), most)
+
+
+def required_ids(ids: Endpoints, *, most: int | None = MAX_VALUES) -> tuple[str, ...]:
+    """Return the argument `endpoint_ids` as `endpoint_ids` does. Raises ConfigurationError also for None."""
+    checked = endpoint_ids("endpoint_ids", ids, most=most)
+    if not checked:
+        raise ConfigurationError(
+            "endpoint_ids=None: expected an endpoint id such as 'fal-ai/flux/dev', or several"
+        )
+    return checked
 
 
 def _listed(name: str, values: Any) -> tuple[Any, ...]:
@@ -121,10 +132,9 @@ def moment_text(name: str, value: Moment | None) -> str | None:
 
 def _seconds_text(name: str, value: object) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        try:
+        # A number that no datetime can have; which error it is differs from one system to another.
+        with contextlib.suppress(OverflowError, ValueError, OSError):
             return datetime.fromtimestamp(value, UTC).isoformat().replace("+00:00", "Z")
-        except (OverflowError, ValueError, OSError):
-            pass
     raise ConfigurationError(
         f"{name}={value!r}: expected a datetime with a time zone, a date, or Unix seconds"
     )

@@ -12,7 +12,6 @@ from fal_async.checks import check_flag, check_int
 from fal_async.config import Hosts
 from fal_async.errors import ConfigurationError, RequestRef
 from fal_async.protocol.http import HttpRequest, HttpResponse
-from fal_async.protocol.platform.analytics_lines import required_ids
 from fal_async.protocol.platform.documents import Page, object_of, page_of, raw_field, read, rows_in, wire
 from fal_async.protocol.platform.queries import (
     BY_ENDPOINT,
@@ -28,6 +27,7 @@ from fal_async.protocol.platform.queries import (
     path_part,
     period,
     reading,
+    required_ids,
     single,
 )
 
