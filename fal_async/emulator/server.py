@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fal_async.emulator.accounts.history import RequestHistory
 from fal_async.emulator.accounts.keys import Keyring
 from fal_async.emulator.accounts.prices import PriceList
-from fal_async.emulator.admin import Admin
+from fal_async.emulator.admin.admin import Admin
 from fal_async.emulator.apps.interface import Mount
 from fal_async.emulator.apps.mounts import Mounts
 from fal_async.emulator.builtin import builtin_endpoints
@@ -159,7 +159,7 @@ class Emulator(Controls, Registration):
         Registration.__init__(self, core, runners)
         self._listener = Listener(host=host, port=port, tls=ssl)
         self._downtime = Downtime(core, self._listener)
-        self._gateway = Gateway(core, admin=Admin(self._downtime), downtime=self._downtime)
+        self._gateway = Gateway(core, admin=Admin(self, self._downtime), downtime=self._downtime)
         for endpoint_id, function, details in builtin_endpoints(plain_pictures) if builtins else ():
             self.endpoint(endpoint_id, **details)(function)
 

@@ -88,6 +88,13 @@ async def test_the_admin_route_adds_lists_and_clears_faults(caller: Caller) -> N
     assert (await admin(caller, "GET", "faults")).data == []
 
 
+async def test_the_admin_route_removes_one_fault_and_leaves_the_others(caller: Caller) -> None:
+    caller.emulator.faults.add(Fault.reset(), Fault.html(times=None))
+    wanted = {"kind": "html", "times": None}
+    assert (await admin(caller, "DELETE", "faults", json=wanted)).status == 200
+    assert list(caller.emulator.faults) == [Fault.reset()]
+
+
 async def test_a_list_with_one_bad_fault_adds_none_of_them(caller: Caller) -> None:
     refused = await admin(caller, "POST", "faults", json=[{"kind": "reset"}, {"kind": "explode"}])
     assert refused.status == 400

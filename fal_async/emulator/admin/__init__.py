@@ -1,0 +1,1 @@
+"""`/_emulator`: control of the emulator over HTTP, and its page; each module has the routes of one subject."""

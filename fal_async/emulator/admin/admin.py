@@ -1,0 +1,69 @@
+"""Answers calls of `/_emulator`, without a key.
+
+A page in a browser on the same machine could call it as well, so requests from pages of other origins are refused.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+from aiohttp import web
+
+from fal_async.emulator.admin import (
+    account_routes,
+    fault_routes,
+    file_routes,
+    job_routes,
+    outage_routes,
+    request_routes,
+    webhook_routes,
+)
+from fal_async.emulator.admin.order import Order, Routes, find
+from fal_async.emulator.core import Call, Core, Reply
+from fal_async.emulator.downtime import Downtime
+from fal_async.emulator.registration import Registration
+from fal_async.emulator.wire.answers import Answer, json_answer, request_error
+from fal_async.emulator.wire.foreign_pages import foreign_page
+
+ROUTES: Routes = {
+    **job_routes.ROUTES,
+    **fault_routes.ROUTES,
+    **file_routes.ROUTES,
+    **request_routes.ROUTES,
+    **outage_routes.ROUTES,
+    **account_routes.ROUTES,
+    **webhook_routes.ROUTES,
+}
+
+
+class Admin:
+    def __init__(self, registration: Registration, downtime: Downtime) -> None:
+        self._registration, self._downtime = registration, downtime
+
+    async def __call__(self, core: Core, call: Call) -> Reply:
+        found = find(ROUTES, call.request.method, call.route.rest)
+        if found is None:
+            served = ", ".join(f"{method} /_emulator/{path}".rstrip("/") for method, path in ROUTES)
+            return request_error(404, f"Expected one of {served}")
+        if (wrong := foreign_page(call.headers)) is not None:
+            return request_error(403, f"/_emulator refuses pages of other origins: {wrong}")
+        action, name = found
+        try:
+            wanted = json.loads(call.body) if call.body.strip() else {}
+            value = action(
+                Order(
+                    core=core,
+                    registration=self._registration,
+                    downtime=self._downtime,
+                    call=call,
+                    wanted=wanted,
+                    name=name,
+                )
+            )
+            value = await value if inspect.isawaitable(value) else value
+        except KeyError as error:
+            return request_error(400, f"{error} is missing, or unknown to the emulator")
+        except (ValueError, TypeError, AttributeError) as error:
+            return request_error(400, f"{type(error).__name__}: {error}")
+        return value if isinstance(value, Answer | web.StreamResponse) else json_answer(value)

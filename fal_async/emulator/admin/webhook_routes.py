@@ -1,0 +1,43 @@
+"""`/_emulator/webhooks`: the attempts, and deliveries on demand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from fal_async.emulator.admin.order import Order, Routes
+
+
+def _attempts(order: Order) -> list[dict[str, Any]]:
+    return [
+        {**attrs.asdict(attempt, recurse=False), "body": attempt.body.decode(errors="replace")}
+        for attempt in order.core.webhooks.attempts
+    ]
+
+
+def _deliver(order: Order) -> None:
+    """Read `{"request_id", "url"?, "age"?, "copies"?}`, for late deliveries and duplicates."""
+    wanted = order.wanted
+    for _ in range(int(wanted.get("copies", 1))):
+        order.core.webhooks.deliver_soon(
+            str(wanted["request_id"]), wanted.get("url"), age=float(wanted.get("age", 0))
+        )
+
+
+def _set_automatic(order: Order) -> None:
+    """Read `{"automatic"}`."""
+    order.core.webhooks.automatic = bool(order.wanted["automatic"])
+
+
+def _rotate_key(order: Order) -> None:
+    """Read `{"retire"?}`."""
+    order.core.webhooks.keys.rotate(retire=bool(order.wanted.get("retire", False)))
+
+
+ROUTES: Routes = {
+    ("GET", "webhooks"): _attempts,
+    ("POST", "webhooks"): _deliver,
+    ("POST", "webhooks/automatic"): _set_automatic,
+    ("POST", "webhooks/rotate"): _rotate_key,
+}
