@@ -131,6 +131,8 @@ class Gateway:
             route=_route(request),
             credential=self._core.keyring.credential_of(request.headers),
         )
+        if call.route.kind == "status_stream":
+            realtime_tokens.admit(self._core, call)
         call.job = self._named_job(call.route, call.account)
         try:
             call.body = b"" if call.route.kind in STREAMED else await _read(request)

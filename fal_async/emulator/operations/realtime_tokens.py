@@ -47,6 +47,15 @@ def _wanted(call: Call, seconds_name: str) -> tuple[list[str], float] | Answer:
     return apps, seconds
 
 
+def admit(core: Core, call: Call) -> None:
+    """Let the token in the query name the caller of a status stream, if it is valid (protocol 4.3)."""
+    token = token_of(call)
+    endpoint_id = call.route.endpoint_id or ""
+    holder = None if token is None else core.realtime_tokens.holder(token, endpoint_id, endpoint_id)
+    if holder is not None:
+        call.credential = Credential(account=holder)
+
+
 def refusal(core: Core, call: Call, *, public: bool) -> Answer | None:
     """Return the refusal of a caller; None if its key, or the token in its query, is valid (protocol 5.1)."""
     token = token_of(call)

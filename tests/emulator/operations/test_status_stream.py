@@ -140,3 +140,11 @@ async def test_a_restart_breaks_a_status_stream_but_not_its_request(caller: Call
         with pytest.raises(aiohttp.ClientError):
             await anext(lines)
     assert (await caller.status(submitted)).data["status"] == "IN_PROGRESS"
+
+
+async def test_a_realtime_token_in_the_query_opens_only_the_status_streams_of_its_app(caller: Caller) -> None:
+    submitted = await caller.submit("fal-ai/any-llm", {"prompt": "the sea"})
+    url = submitted.data["status_url"] + "/stream"
+    for apps, status in ((["any-llm"], 200), (["other"], 401)):
+        token = (await caller.call("POST", "/rest.fal.ai/tokens/", json={"allowed_apps": apps})).data
+        assert (await caller.get(url, params={"fal_jwt_token": token}, headers={})).status == status
