@@ -16,8 +16,7 @@ from fal_async.emulator.accounts.keys import Keyring
 from fal_async.emulator.accounts.prices import UNIT, PriceList, price_of
 from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
 from fal_async.emulator.accounts.workflow_store import WorkflowStore
-from fal_async.emulator.apps.interface import Mount
-from fal_async.emulator.apps.mounts import Mounts
+from fal_async.emulator.apps.mounts import Mount, Mounts
 from fal_async.emulator.faults.effect import NO_EFFECT, Effect
 from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.jobs.endpoints import EndpointTable

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from fal_async.emulator.accounts.prices import UNIT, price_of
-from fal_async.emulator.apps.interface import Mount
+from fal_async.emulator.apps.mounts import Mount
 from fal_async.emulator.core import Core
 from fal_async.emulator.jobs.endpoints import Endpoint, EndpointFunction, check_app_id, check_function
 from fal_async.emulator.jobs.realtime_options import RealtimeOptions
@@ -138,9 +138,9 @@ class Registration:
 
         Args:
             app_id: `owner/app`, or `namespace/owner/app` for workflows and comfy; the owner has no dot.
-            application: an ASGI application (FastAPI, Starlette, ...), which is called in this process and starts
-                and stops with the emulator (at once if the emulator is already running); or the base URL of one
-                that runs separately, such as `http://127.0.0.1:8000`.
+            application: an ASGI application (FastAPI, Starlette, ...), which uvicorn serves in this process, in the
+                emulator's event loop. It starts and stops with the emulator (at once if the emulator is already
+                running). Or the base URL of one that runs separately, such as `http://127.0.0.1:8000`.
             runners: how many requests run at a time. None (default): the emulator's `runners`.
             public: whether calls without a key are accepted (protocol 1.2); default False.
             ignores_cancel: whether a cancelled call is left to run, although the application is notified of the
@@ -151,6 +151,7 @@ class Registration:
 
         Raises:
             TypeError: If `application` is neither an ASGI application nor a str.
+            RuntimeError: If it is an ASGI application and the package `uvicorn` is missing.
             ValueError: If `app_id` or the base URL does not have the expected form, `runners` is below 1, `price`
                 is not a number >= 0, or `unit` is empty.
         """

@@ -16,8 +16,7 @@ from fal_async.emulator.accounts.history import RequestHistory
 from fal_async.emulator.accounts.keys import Keyring
 from fal_async.emulator.accounts.prices import PriceList
 from fal_async.emulator.admin.admin import Admin
-from fal_async.emulator.apps.interface import Mount
-from fal_async.emulator.apps.mounts import Mounts
+from fal_async.emulator.apps.mounts import Mount, Mounts
 from fal_async.emulator.builtin import builtin_endpoints
 from fal_async.emulator.controls import Controls
 from fal_async.emulator.core import Core

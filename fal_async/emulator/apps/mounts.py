@@ -7,11 +7,22 @@ import logging
 from contextlib import AsyncExitStack
 from typing import Any
 
-from fal_async.emulator.apps.asgi_application import AsgiApplication, check_asgi
-from fal_async.emulator.apps.interface import Application
-from fal_async.emulator.apps.remote import RemoteApplication, check_url
+import attrs
+
+from fal_async.emulator.apps.application import Application, check_url
+from fal_async.emulator.apps.hosted_application import HostedApplication, check_asgi
+from fal_async.emulator.jobs.served import Served
 
 logger: logging.Logger = logging.getLogger("fal_async.emulator")
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Mount(Served):
+    """An application under its id. All its paths share its runners, as on fal."""
+
+    application: Application
+    runs_on: bool = False
+    """Whether a cancelled call is never aborted; the application is notified of the cancel in any case."""
 
 
 class Mounts:
@@ -24,6 +35,8 @@ class Mounts:
 
     def take(self, target: Any) -> Application:
         """Add an ASGI application or a base URL. Raise TypeError or ValueError if `target` is neither.
+
+        Raise RuntimeError for an ASGI application without uvicorn.
 
         If the emulator is running, the application starts at once, and requests wait until it has started.
         """
@@ -73,9 +86,9 @@ class Mounts:
 
 def _application(target: Any) -> Application:
     if isinstance(target, str):
-        return RemoteApplication(check_url(target))
+        return Application(check_url(target))
     check_asgi(target)
-    return AsgiApplication(target)
+    return HostedApplication(target)
 
 
 def _log_failure(start: asyncio.Task[None]) -> None:

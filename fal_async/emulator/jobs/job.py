@@ -140,6 +140,17 @@ class Job:
         if self.answer is not None:
             self.answer = Answer(self.answer.status)
 
+    def log(self, message: str, level: str) -> None:
+        """Add a log entry; only the emulator calls this.
+
+        Args:
+            message: the line.
+            level: name of the level.
+        """
+        timestamp = datetime.now(UTC).isoformat()
+        self.logs.append({"message": message, "timestamp": timestamp, "level": level, "source": "USER"})
+        self.notify()
+
     def notify(self) -> None:
         """Wake the watchers; only the emulator calls this."""
         for watcher in self.watchers:
@@ -231,9 +242,7 @@ class JobContext:
             message: the line.
             level: name of the level; fal has no fixed list (protocol 14, no. 15). Default "INFO".
         """
-        timestamp = datetime.now(UTC).isoformat()
-        self._job.logs.append({"message": message, "timestamp": timestamp, "level": level, "source": "USER"})
-        self._job.notify()
+        self._job.log(message, level)
 
     async def sleep(self, seconds: float) -> None:
         """Sleep in place of work that takes time.

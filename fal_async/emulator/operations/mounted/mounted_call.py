@@ -12,7 +12,9 @@ from urllib.parse import quote
 
 import attrs
 
-from fal_async.emulator.apps.interface import Ask, Mount, Response, end_to_end
+from fal_async.emulator.apps.application import Response
+from fal_async.emulator.apps.mounted_request import Ask, end_to_end
+from fal_async.emulator.apps.mounts import Mount
 from fal_async.emulator.core import Call, Core
 from fal_async.emulator.faults.effect import NO_EFFECT
 from fal_async.emulator.jobs.job import Job, JobContext
@@ -35,7 +37,7 @@ _GRACE = 5.0
 """Seconds that a call has to return after an accepted cancel, before it is aborted."""
 
 
-def ask_of(call: Call, mount: Mount, job: Job, body: bytes) -> Ask:
+def ask_of(call: Call, mount: Mount, job: Job, body: bytes = b"") -> Ask:
     """Return the caller's request as the gateway passes it on.
 
     It lacks the headers and query parameters for the gateway, and has the gateway's own headers: x-fal-endpoint,
@@ -56,13 +58,8 @@ def ask_of(call: Call, mount: Mount, job: Job, body: bytes) -> Ask:
         query=_query(call.request.rel_url.raw_query_string),
         headers=headers,
         body=body,
-        caller=_caller(call),
+        log=job.log,
     )
-
-
-def _caller(call: Call) -> tuple[str, int]:
-    name = None if call.request.transport is None else call.request.transport.get_extra_info("peername")
-    return (name[0], name[1]) if name else ("127.0.0.1", 0)
 
 
 def path_below(call: Call, app: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from fal_async.emulator.apps.interface import Mount
+from fal_async.emulator.apps.mounts import Mount
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.faults.delivery import stall
 from fal_async.emulator.jobs.job import COMPLETED, Job

@@ -7,7 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
-from fal_async.emulator.apps.interface import LOST, Channel, Closing, Mount, Rejected
+from fal_async.emulator.apps.application import Channel
+from fal_async.emulator.apps.mounted_request import LOST, Closing, Rejected
+from fal_async.emulator.apps.mounts import Mount
 from fal_async.emulator.core import Call, Core
 from fal_async.emulator.jobs.job import Job, JobContext
 from fal_async.emulator.operations.mounted.mounted_call import ask_of

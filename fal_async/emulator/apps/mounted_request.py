@@ -1,16 +1,17 @@
-"""The interface by which the emulator calls a mounted application, in this process or behind a URL."""
+"""What the emulator and a mounted application exchange: a request, a refusal, the end of a WebSocket."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 import attrs
 from multidict import CIMultiDict
 
-from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.wire.answers import Answer, ModelError
+
+
+def _unheard(_: str, __: str) -> None:
+    return
 
 
 @attrs.frozen(kw_only=True)
@@ -22,33 +23,14 @@ class Ask:
     query: str = attrs.field(default="", repr=False)
     headers: CIMultiDict[str] = attrs.field(factory=CIMultiDict, repr=False)
     body: bytes = attrs.field(default=b"", repr=False)
-    caller: tuple[str, int] = ("127.0.0.1", 0)
-    """The caller's address and port."""
+    log: Callable[[str, str], None] = attrs.field(default=_unheard, repr=False)
+    """Takes a line that the application printed, and its level. Called in the emulator's event loop."""
 
     @property
     def protocols(self) -> list[str]:
         """The WebSocket subprotocols that the caller offers."""
         offered = ",".join(self.headers.getall("Sec-WebSocket-Protocol", []))
         return [name for part in offered.split(",") if (name := part.strip())]
-
-
-class Response(Protocol):
-    """Status and headers of an answer; its body is read piece by piece."""
-
-    @property
-    def status(self) -> int:
-        """HTTP status."""
-
-    @property
-    def headers(self) -> CIMultiDict[str]:
-        """Headers to pass on."""
-
-    @property
-    def sized(self) -> bool:
-        """Whether the length of the body is known, so that it can be read as a whole."""
-
-    def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the pieces of the body. Raise `ModelError` if the application stops within it."""
 
 
 LOST = 1006
@@ -63,43 +45,12 @@ class Closing:
     reason: str = ""
 
 
-class Channel(Protocol):
-    """A WebSocket that the application accepted."""
-
-    @property
-    def protocol(self) -> str | None: ...
-    async def receive(self) -> str | bytes | Closing: ...
-    async def send(self, frame: str | bytes) -> None: ...
-    async def close(self, code: int, reason: str) -> None: ...
-
-
 class Rejected(Exception):
     """The application refused a WebSocket, with this answer."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(f"the application refused the WebSocket with {answer.status}")
         self.answer = answer
-
-
-class Application(Protocol):
-    """A mounted application. Leaving `ask` or `connect` early also aborts the call in the application."""
-
-    async def open(self) -> None: ...
-    async def close(self) -> None: ...
-    def ask(self, ask: Ask) -> AbstractAsyncContextManager[Response]:
-        """Send an HTTP request. Raise fal's own `ModelError` if the application does not answer."""
-
-    def connect(self, ask: Ask) -> AbstractAsyncContextManager[Channel]:
-        """Open a WebSocket. Raise `Rejected` if it is refused, `ModelError` if the connection fails."""
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Mount(Served):
-    """An application under its id. All its paths share its runners, as on fal."""
-
-    application: Application
-    runs_on: bool = False
-    """Whether a cancelled call is never aborted; the application is notified of the cancel in any case."""
 
 
 def incomplete(why: str) -> ModelError:

@@ -1,9 +1,10 @@
-"""Applications that run separately, behind a base URL."""
+"""Applications behind a base URL: those that run separately, and those that `hosted_application.py` serves."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from io import BytesIO
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -11,7 +12,15 @@ from aiohttp import WSMsgType
 from multidict import CIMultiDict
 from yarl import URL
 
-from fal_async.emulator.apps.interface import BODILESS, LOST, Ask, Closing, Rejected, end_to_end, incomplete
+from fal_async.emulator.apps.mounted_request import (
+    BODILESS,
+    LOST,
+    Ask,
+    Closing,
+    Rejected,
+    end_to_end,
+    incomplete,
+)
 from fal_async.emulator.wire.answers import Answer, ModelError
 
 _CONNECT_LIMIT = 10.0
@@ -22,6 +31,11 @@ _SET_BY_CLIENT = frozenset(
     {"host", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"}
 ) | frozenset({"sec-websocket-protocol"})
 """Headers that the new connection sets itself."""
+_KEEP_ALIVE = 1.0
+"""Seconds for which an idle connection is kept. App servers close theirs after 5 s (uvicorn, Node); a POST on a
+connection that is closed at this moment would fail."""
+_MAX_HEADER = 1 << 16
+"""Bytes of a header of an answer."""
 _NOT_ADDED = frozenset({"Accept", "Accept-Encoding", "User-Agent", "Content-Type"})
 """Headers that aiohttp would add, although the application must see only the caller's."""
 
@@ -50,7 +64,9 @@ def _is_base(url: str) -> bool:
     return has_place and not parts.query and not parts.fragment
 
 
-class RemoteApplication:
+class Application:
+    """A mounted application. Leaving `ask` or `connect` early also ends the call in the application."""
+
     def __init__(self, url: str) -> None:
         self._url = url
         self._http: aiohttp.ClientSession | None = None
@@ -60,9 +76,11 @@ class RemoteApplication:
         self._http = aiohttp.ClientSession(
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
             timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_LIMIT),
             skip_auto_headers=_NOT_ADDED,
+            max_line_size=_MAX_HEADER,
+            max_field_size=_MAX_HEADER,
         )
 
     async def close(self) -> None:
@@ -71,17 +89,18 @@ class RemoteApplication:
             await http.close()
 
     @asynccontextmanager
-    async def ask(self, ask: Ask) -> AsyncIterator[_Response]:
+    async def ask(self, ask: Ask) -> AsyncIterator[Response]:
+        """Send an HTTP request. Raise fal's own `ModelError` if the application does not answer."""
         with _platform_errors():
             response = await self._open.request(
                 ask.method,
                 self._target(ask),
                 headers=_headers(ask),
-                data=ask.body or None,
+                data=BytesIO(ask.body) if ask.body else None,  # aiohttp warns of large `bytes`
                 allow_redirects=False,
             )
         try:
-            yield _Response(response)
+            yield Response(response)
         finally:
             # Closed unless it was read to its end, so that the application notices that the caller disconnected.
             if not response.content.at_eof():
@@ -89,10 +108,11 @@ class RemoteApplication:
             response.release()
 
     @asynccontextmanager
-    async def connect(self, ask: Ask) -> AsyncIterator[_Channel]:
+    async def connect(self, ask: Ask) -> AsyncIterator[Channel]:
+        """Open a WebSocket. Raise `Rejected` if it is refused, `ModelError` if the connection fails."""
         with _platform_errors():
             socket = await self._socket(ask)
-        channel = _Channel(socket)
+        channel = Channel(socket)
         try:
             yield channel
         finally:
@@ -142,20 +162,26 @@ def _platform_errors() -> Iterator[None]:
         raise incomplete(f"The application's answer is not HTTP: {type(error).__name__}") from error
 
 
-class _Response:
+class Response:
+    """Status and headers of an answer; its body is read piece by piece."""
+
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
-        self.headers = end_to_end(response.headers)
+        self.status: int = response.status
+        self.headers: CIMultiDict[str] = end_to_end(response.headers)
 
     @property
-    def status(self) -> int:
-        return self._response.status
+    def complete(self) -> bool:
+        """Whether the body was read to its end."""
+        return self._response.content.at_eof()
 
     @property
     def sized(self) -> bool:
+        """Whether the length of the body is known, so that it can be read as a whole."""
         return self._response.status in BODILESS or "Content-Length" in self._response.headers
 
     async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the pieces of the body. Raise `ModelError` if the application stops within it."""
         try:
             async for piece in self._response.content.iter_any():
                 yield piece
@@ -163,7 +189,9 @@ class _Response:
             raise incomplete("The application broke off in the middle of its answer") from error
 
 
-class _Channel:
+class Channel:
+    """A WebSocket that the application accepted."""
+
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
 
