@@ -7,7 +7,9 @@ How to add a verb:
    `EXAMPLES` is a tuple of command lines that work; `--help` shows them and `tests/cli/test_examples.py` runs them.
    `configure(parser)` adds the arguments, with `argument_types.py`; `add_json` for `--json`, which every verb has.
    `run(options)` runs the verb and returns the exit status (`exits.py`). Imports of what `--help` does not need,
-   such as asyncio, are inside `run`. A verb with parts has only the docstring and `PARTS`, in the form of `VERBS`.
+   such as asyncio, are inside `run`. A verb with parts has only the docstring and `PARTS`, in the
+   form of `VERBS`; `emulator` has both.
+   A verb with `TAKES_COMMAND` gets the words after `--` as `options.command`.
 3. Its table in `fal_async/REFERENCE.md`.
 
 What `run` uses: `command.py: run_command` opens the session, runs a coroutine with it until it ends or Ctrl-C is
@@ -26,7 +28,7 @@ from fal_async.cli.completion import complete
 from fal_async.cli.messages import PROGRAM, say
 from fal_async.cli.parsers import USAGE, Parser, suggestion, wrapped
 from fal_async.cli.screen import bold
-from fal_async.cli.verbs import TOPICS, VERBS, Verb, parts_of
+from fal_async.cli.verbs import TOPICS, VERBS, Verb, is_runnable, parts_of
 from fal_async.version import __version__
 
 __all__ = ["VERBS", "main"]
@@ -89,9 +91,11 @@ def _run(prog: str, verbs: Mapping[str, Verb], words: Sequence[str]) -> int:
         return _unknown(prog, name, verbs)
     module = verbs[name].load()
     parts = parts_of(module)
-    if parts is None:
+    if is_runnable(module) and words[1:2] not in [[part] for part in parts or ()]:
         code: int = module.run(Parser(f"{prog} {name}", module).parsed(words[1:]))
         return code
+    if parts is None:
+        raise RuntimeError(f"{module.__name__} has neither run nor PARTS")
     if words[1:2] in (["-h"], ["--help"]):
         print(_parts_help(f"{prog} {name}", module.__doc__ or "", parts), flush=True)
         return 0

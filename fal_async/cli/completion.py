@@ -14,7 +14,7 @@ import importlib.util
 
 from fal_async.cli.argument_types import add_json
 from fal_async.cli.messages import PROGRAM, fail
-from fal_async.cli.verbs import VERBS, Verb, parts_of
+from fal_async.cli.verbs import VERBS, Verb, is_runnable, parts_of
 
 EXAMPLES = ('eval "$(fal-async completion bash)"',)
 
@@ -55,8 +55,9 @@ def complete() -> None:
 def _add(verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, verb: Verb) -> None:
     parser, module = verbs.add_parser(name, help=verb.line), verb.load()
     parts = parts_of(module)
-    if parts is None:
+    if is_runnable(module):
         module.configure(parser)
+    if parts is None:
         return
     inner = parser.add_subparsers()
     for part, row in parts.items():

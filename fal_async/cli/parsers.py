@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from fal_async.cli.messages import say
 from fal_async.cli.screen import has_colours
+from fal_async.cli.verbs import parts_of
 
 USAGE = 2
 """The exit status for wrong arguments (`exits.py`, which loads more than `--help` needs)."""
@@ -26,10 +27,12 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, prog: str, verb: ModuleType) -> None:
+        self._takes_command = hasattr(verb, "TAKES_COMMAND")
         super().__init__(
             prog=prog,
+            usage=f"{prog} [options] -- COMMAND [ARGUMENT ...]" if self._takes_command else None,
             description=wrapped(verb.__doc__ or ""),
-            epilog=_examples(verb.EXAMPLES),
+            epilog=_parts(prog, verb) + _examples(verb.EXAMPLES),
             formatter_class=_formatter,
             allow_abbrev=False,
         )
@@ -43,9 +46,11 @@ class Parser(argparse.ArgumentParser):
             print(self.format_help(), end="", flush=True)
             sys.exit(0)
         self._check_options(own)
-        options, rest = self.parse_known_intermixed_args(words)
+        options, rest = self.parse_known_intermixed_args(own if self._takes_command else words)
         if rest:
             self.error(f"unknown argument {rest[0]!r}")
+        if self._takes_command:
+            options.command = list(words[len(own) + 1 :])
         return options
 
     def error(self, message: str) -> NoReturn:
@@ -91,6 +96,12 @@ def suggestion(word: str, known: Iterable[str], prefix: str = "") -> str:
 
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f": did you mean {prefix}{close[0]}?" if close else ""
+
+
+def _parts(prog: str, verb: ModuleType) -> str:
+    """Return the lines about the parts of a verb that also runs without one; "" for other verbs."""
+    parts = parts_of(verb) or {}
+    return "".join(f"{prog} {name}: {part.line} ({prog} {name} --help)\n\n" for name, part in parts.items())
 
 
 def _examples(lines: Sequence[str]) -> str:

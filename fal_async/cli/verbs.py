@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import NamedTuple
 
@@ -84,3 +84,18 @@ def parts_of(module: ModuleType) -> Mapping[str, Verb] | None:
     """Return the parts of a verb that has parts, such as `batch`; None for other verbs."""
     found: Mapping[str, Verb] | None = getattr(module, "PARTS", None)
     return found
+
+
+def is_runnable(module: ModuleType) -> bool:
+    """Return whether a verb runs without naming a part: all verbs without parts, and `emulator`."""
+    return hasattr(module, "run")
+
+
+def leaves() -> Iterator[tuple[str, ModuleType]]:
+    """Yield what can be run, each with its module: `run`, `batch run`, `emulator`, `emulator exec`."""
+    for name, verb in VERBS.items():
+        module = verb.load()
+        if is_runnable(module):
+            yield name, module
+        for part, row in (parts_of(module) or {}).items():
+            yield f"{name} {part}", row.load()

@@ -10,7 +10,8 @@ find a mistake on either side. Importing this package loads neither aiohttp nor 
 imports the plugin in every run, even if no test uses fal.
 
 Layers from the bottom up: `wire`; `accounts`, `storage`, `faults`; `jobs`; `webhooks`, `apps`, `builtin`; `core`;
-`operations`; `gateway` and `admin`; `server`; `serve` and `pytest_plugin`. Imports go downward only.
+`operations`; `gateway` and `admin`; `server`; `serving`; `execution`, `serve` and `pytest_plugin`. Imports go
+downward only.
 """
 
 from __future__ import annotations

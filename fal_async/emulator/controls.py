@@ -5,7 +5,7 @@ Citations such as (protocol 9.4) are sections of `fal_async/protocol/README.md`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fal_async.emulator.accounts.account import Account
@@ -16,6 +16,7 @@ from fal_async.emulator.jobs.books import Books
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.storage.upload_store import Upload
 from fal_async.emulator.webhooks.deliveries import Webhooks
+from fal_async.emulator.wire.access_log import AccessLog
 from fal_async.emulator.wire.recorder import RecordedRequest
 
 
@@ -125,6 +126,16 @@ class Controls:
             ValueError: If there is no such kind.
         """
         await self._core.recorder.wait_for(kind, count, timeout)
+
+    def log_requests(self, write: Callable[[str], None] | None, *, everything: bool = False) -> None:
+        """Write a line for each HTTP request that ends from now on: an access log, without keys and tokens.
+
+        Args:
+            write: function that gets each line, without a line break, such as `print`. None: no log, as by default.
+            everything: whether polls of a status, and calls of `/_emulator`, are logged also if they succeed;
+                default False.
+        """
+        self._core.recorder.ended = None if write is None else AccessLog(write, everything=everything)
 
     # Faults, keys, tokens, webhooks and files that a test can change.
 

@@ -145,13 +145,16 @@ class Gateway:
         self._core.recorder.open(entry)
         fault = self._core.faults.take(call.route.kind, call.endpoint_id)
         call.effect = NO_EFFECT if fault is None else fault.effect
+        response = None
         try:
             response = await self._respond(call)
         except ConnectionError:
-            response = None  # the client has left
+            pass  # the client has left
         finally:
             entry.endpoint_id, entry.request_id = call.endpoint_id, call.request_id
-        entry.status = None if response is None else response.status
+            entry.status = None if response is None else response.status
+            if (ended := self._core.recorder.ended) is not None:
+                ended(entry, response, None if fault is None else fault.kind)
         return no_answer() if response is None else response
 
     async def _respond(self, call: Call) -> web.StreamResponse | None:

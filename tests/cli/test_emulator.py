@@ -28,10 +28,12 @@ def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def url_of(running: subprocess.Popen[str]) -> str:
-    """Return the URL in the first line of its output. The second line has the commands for a shell."""
+    """Return the URL in the first line of its output. What to copy for clients follows."""
     assert running.stdout is not None
     url = running.stdout.readline().split()[3]
-    assert running.stdout.readline().startswith(f"export FAL_BASE_URL={url} FAL_KEY=")
+    shown = "".join(iter(running.stdout.readline, f"{url}/\n"))
+    assert f"\nexport FAL_BASE_URL={url} FAL_KEY=" in shown
+    assert "\x1b" not in shown
     return url
 
 

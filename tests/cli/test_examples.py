@@ -7,14 +7,13 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from fal_async.cli.verbs import VERBS, parts_of
+from fal_async.cli.verbs import leaves
 from tests.cli.shell import Shell
 from tests.documents.code_blocks import environment
 
@@ -34,24 +33,15 @@ _NEEDS_SHELL = re.compile(r"[|>*$]|^\w+=")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-\S+")
 
 
-def modules() -> Iterator[tuple[str, ModuleType]]:
-    for name, verb in VERBS.items():
-        module = verb.load()
-        for part, row in (parts_of(module) or {}).items():
-            yield f"{name} {part}", row.load()
-        if parts_of(module) is None:
-            yield name, module
+EXAMPLES = [(name, example) for name, module in leaves() for example in module.EXAMPLES]
 
 
-EXAMPLES = [(name, example) for name, module in modules() for example in module.EXAMPLES]
-
-
-@pytest.mark.parametrize("name", [name for name, _ in modules()])
+@pytest.mark.parametrize("name", [name for name, _ in leaves()])
 def test_each_verb_has_an_example_of_itself(name: str) -> None:
     assert any(f"fal-async {name}" in example for verb, example in EXAMPLES if verb == name)
 
 
-@pytest.mark.parametrize(("name", "module"), list(modules()))
+@pytest.mark.parametrize(("name", "module"), list(leaves()))
 def test_each_verb_prints_json_for_programs(name: str, module: ModuleType) -> None:
     parser = argparse.ArgumentParser(prog=name)
     module.configure(parser)

@@ -19,8 +19,8 @@ import pytest
 
 import fal_async
 import fal_async.emulator
-from fal_async.cli import VERBS, exits, interrupts
-from fal_async.cli.verbs import parts_of
+from fal_async.cli import exits, interrupts
+from fal_async.cli.verbs import leaves
 from fal_async.emulator import Fault
 from fal_async.errors import CancelOutcome, FalError
 from fal_async.options import CallOptions, RunOptions
@@ -289,15 +289,8 @@ def test_a_variable_that_a_module_reads_is_found(source: str, read: set[str]) ->
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """The parser of each verb, and of each part of a verb that has parts."""
-    modules: dict[str, ModuleType] = {}
-    for name, verb in VERBS.items():
-        module = verb.load()
-        if (parts := parts_of(module)) is None:
-            modules[name] = module
-        else:
-            modules |= {f"{name} {part}": row.load() for part, row in parts.items()}
     found = {}
-    for name, module in modules.items():
+    for name, module in leaves():
         found[f"fal-async {name}"] = argparse.ArgumentParser(add_help=False)
         module.configure(found[f"fal-async {name}"])
     return found

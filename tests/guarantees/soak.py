@@ -17,6 +17,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from fal_async.emulator import Emulator
+from fal_async.emulator.defaults import KEEP_JOBS
 from fal_async.emulator.serve import serve
 from tests.guarantees.soak_run import echo_at, soak
 
@@ -87,7 +89,9 @@ def _options() -> argparse.Namespace:
 if __name__ == "__main__":
     options = _options()
     if options.serve:
-        asyncio.run(serve(port=0, key=_KEY, configure=echo_at))
+        served = Emulator(key=_KEY, record=False, keep_jobs=KEEP_JOBS)
+        echo_at(served)
+        asyncio.run(serve(served))
         sys.exit()
     logging.getLogger("fal_async").setLevel(logging.ERROR)  # the faults cause thousands of warnings
     sys.exit(

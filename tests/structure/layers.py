@@ -52,7 +52,8 @@ _EMULATOR_FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"operations.mounted", "admin"}),
     frozenset({"gateway"}),
     frozenset({"server"}),
-    frozenset({"serve", "pytest_plugin"}),
+    frozenset({"serving"}),
+    frozenset({"execution", "serve", "pytest_plugin"}),
     frozenset({""}),  # the package itself: its public names, loaded on first use
 )
 # Modules that may import less than everything of a lower rank.

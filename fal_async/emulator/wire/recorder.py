@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
+from aiohttp import web
 
 from fal_async.emulator.wire.routing import OPERATIONS
 
@@ -76,6 +77,8 @@ class Recorder:
         self._bytes = 0
         self._counts: Counter[str] = Counter()
         self._watchers: set[asyncio.Event] = set()
+        self.ended: Callable[[Entry, web.StreamResponse | None, str | None], None] | None = None
+        """Is called with each HTTP request that has ended, its response and the kind of its fault."""
 
     def open(self, entry: Entry) -> None:
         """Store and count an HTTP request. Calls of `/_emulator` are ignored, since the test makes them."""

@@ -1,67 +1,84 @@
-"""Run a complete local fal: the queue, direct calls, files, and built-in models that draw, write and train.
-
-Point the SDK at it with FAL_BASE_URL and FAL_KEY, as printed when it starts. Ctrl-C or SIGTERM stops it.
-"""
+"""The arguments of `emulator` and `emulator exec`, and the emulator that they describe."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fal_async.cli import listening
-from fal_async.cli.argument_types import add_json
-from fal_async.cli.messages import fail
-from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_PORT, DEFAULT_RUNNERS, KEEP_JOBS
+from fal_async.cli.screen import is_live
+from fal_async.emulator.defaults import DEFAULT_KEY, DEFAULT_RUNNERS, KEEP_JOBS
 
-EXAMPLES = (
-    "fal-async emulator --port 8765",
-    "FAL_BASE_URL=http://127.0.0.1:8765 FAL_KEY=emulator:key fal-async run fal-ai/any-llm prompt=hello",
-)
+if TYPE_CHECKING:
+    from fal_async.emulator.server import Emulator
+    from fal_async.emulator.serving.certificates import Certificates
+
+_DEFAULT = "(default: %(default)s)"
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure_emulator(parser: argparse.ArgumentParser, *, port: int, log: str) -> None:
+    """Add the arguments that both verbs have.
+
+    Args:
+        parser: the parser of the verb.
+        port: the default of `--port`.
+        log: the default of `--access-log`, in words.
+    """
     add = parser.add_argument
-    default = "(default: %(default)s)"
-    add("--host", default=DEFAULT_HOST, help=f"address to listen on {default}")
     add(
         "--port",
         type=listening.port,
-        default=DEFAULT_PORT,
-        help=f"port to listen on, 0 for a free one {default}",
+        default=port,
+        help=f"port to listen on, 0 for a free one {_DEFAULT}",
     )
-    _add_accounts(parser, default)
-    add("--speed", type=_positive, default=1.0, help=f"factor by which the models work faster {default}")
+    _add_endpoints(parser)
+    _add_accounts(parser)
+    add("--speed", type=_positive, default=1.0, help=f"factor by which the models work faster {_DEFAULT}")
     add(
         "--runners",
         type=_runners,
         default=DEFAULT_RUNNERS,
-        help=f"requests that each model works on at a time {default}",
+        help=f"requests that each model works on at a time {_DEFAULT}",
     )
-    add(
-        "--folder",
-        type=_folder,
-        help="folder for produced and uploaded files (default: a temporary one)",
-    )
-    add(
-        "--retention",
-        type=_seconds,
-        metavar="SECONDS",
-        help="seconds for which results are kept (default: as long as fal keeps them)",
-    )
+    add("--folder", type=_folder, help="folder for produced and uploaded files (default: a temporary one)")
     _add_memory(parser)
-    add("--seed", type=int, default=0, help=f"seed of the random generator for faults {default}")
+    add("--seed", type=int, default=0, help=f"seed of the random generator for faults {_DEFAULT}")
     add(
         "--record",
         action="store_true",
         help="store the latest HTTP requests; without it they are only counted",
     )
-    add_json(parser, "print the address and the keys as one JSON document")
+    add(
+        "--access-log",
+        choices=("calls", "all", "none"),
+        help="print a line for each HTTP request on standard error: calls leaves out polls of a status that "
+        f"succeed, and calls of /_emulator; all has them, too (default: {log})",
+    )
+    add(
+        "--tls-folder",
+        type=_folder,
+        metavar="DIR",
+        help="folder in which the certificates are made, and used again (default: a temporary one)",
+    )
 
 
-def _add_accounts(parser: argparse.ArgumentParser, default: str) -> None:
+def _add_endpoints(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--app",
+        action="append",
+        default=[],
+        metavar="[ID=]MODULE:NAME",
+        help="your own endpoints: a function that takes the emulator, or with ID an ASGI application; "
+        "may be repeated",
+    )
+
+
+def _add_accounts(parser: argparse.ArgumentParser) -> None:
     who = parser.add_mutually_exclusive_group()
-    who.add_argument("--key", type=_key, default=DEFAULT_KEY, help=f"the accepted API key {default}")
+    who.add_argument("--key", type=_key, default=DEFAULT_KEY, help=f"the accepted API key {_DEFAULT}")
     who.add_argument("--no-key", action="store_true", help="accept any key, or no key")
     parser.add_argument(
         "--account",
@@ -85,8 +102,14 @@ def _add_accounts(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def _add_memory(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that limit the number and the lifetime of jobs and files."""
+    """Add the arguments that limit the number and the lifetime of jobs, results and files."""
     add = parser.add_argument
+    add(
+        "--retention",
+        type=_seconds,
+        metavar="SECONDS",
+        help="seconds for which results are kept (default: as long as fal keeps them)",
+    )
     add(
         "--keep-jobs",
         type=_runners,
@@ -120,40 +143,54 @@ def _add_memory(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> int:
-    # Imported late: these take a quarter of a second to load, and --help does not need them.
-    import asyncio
+def emulator_of(options: argparse.Namespace, certificates: Certificates | None) -> Emulator:
+    """Return the emulator that the arguments describe, with its endpoints.
 
-    from fal_async.emulator.serve import serve
+    Raises:
+        ValueError: If an argument is out of range, or an endpoint can't be added.
+        OSError: If a file of endpoints can't be read.
+    """
+    from fal_async.emulator.server import Emulator
+    from fal_async.emulator.serving.own_endpoints import add_app
 
-    serving = serve(
-        options.host,
-        options.port,
+    emulator = Emulator(
+        host=options.host,
+        port=options.port,
         key=options.key,
         require_key=not options.no_key,
         speed=options.speed,
+        folder=options.folder,
         runners=options.runners,
         concurrency=options.concurrency,
         balance=options.balance,
-        accounts=options.account,
-        folder=options.folder,
         retention=options.retention,
+        record=options.record,
         keep_jobs=options.keep_jobs,
         forget_after=options.forget_after,
         file_lifetime=options.file_lifetime,
         gone_status=options.gone_status,
         plain_pictures=options.plain_pictures,
         seed=options.seed,
-        record=options.record,
-        as_json=options.json,
+        ssl=None if certificates is None else certificates.context(),
     )
-    try:
-        asyncio.run(serving)
-    except ValueError as error:
-        return fail("emulator", str(error))
-    except OSError as error:
-        return fail("emulator", listening.explained(error, options.host, options.port))
-    return 0
+    for key in options.account:
+        emulator.add_account(key, concurrency=options.concurrency)
+    for app in options.app:
+        add_app(emulator, app)
+    return emulator
+
+
+def start_log(emulator: Emulator, wanted: str | None) -> None:
+    """Log HTTP requests on standard error.
+
+    By default only on a terminal, because a program that starts the emulator and never reads its standard error
+    would stop it when the pipe is full.
+    """
+    from fal_async.cli.messages import say
+
+    wanted = wanted or ("calls" if is_live(sys.stderr) else "none")
+    if wanted != "none":
+        emulator.log_requests(say, everything=wanted == "all")
 
 
 def _key(text: str) -> str:

@@ -1,0 +1,58 @@
+"""Runs programs by `execute`, in this process, and by `fal-async emulator exec`, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import attrs
+
+from fal_async.emulator import Emulator
+from fal_async.emulator.execution.launcher import execute
+from fal_async.emulator.serving.certificates import Certificates
+
+EXEC = (sys.executable, "-m", "fal_async", "emulator", "exec")
+
+
+@attrs.define
+class Ran:
+    """A program that has ended, and the emulator that it had."""
+
+    status: int
+    emulator: Emulator
+
+
+async def ran(*command: str, folder: Path | None = None) -> Ran:
+    """Run a program, whose output is that of this process: a test reads it by the fixture `capfd`."""
+    emulators: list[Emulator] = []
+
+    def make(certificates: Certificates) -> Emulator:
+        emulators.append(Emulator(speed=50, ssl=certificates.context()))
+        return emulators[0]
+
+    status = await execute(command, make, folder=folder, started=lambda *_: None)
+    return Ran(status, emulators[0])
+
+
+@contextlib.asynccontextmanager
+async def started(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Start `fal-async emulator exec` with these words; its standard streams are pipes."""
+    pipe = subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*EXEC, *words, stdin=pipe, stdout=pipe, stderr=pipe)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def said(words: Sequence[str], stdin: bytes = b"") -> tuple[int | None, str, str]:
+    """Run `fal-async emulator exec`, and return its exit status, output and messages."""
+    async with started(*words) as process:
+        out, err = await process.communicate(stdin)
+        return process.returncode, out.decode(), err.decode()
