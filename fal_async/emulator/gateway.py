@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from fal_async.emulator.accounts.account import Account
+from fal_async.emulator.admin.page_routes import PAGE, wants_page
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.downtime import Downtime
 from fal_async.emulator.faults.delivery import deliver, stall
@@ -231,7 +232,8 @@ class Gateway:
 
 
 def _route(request: web.BaseRequest) -> Route:
-    return refined(parse(request.method, request.path, request.host), request.method, request.headers)
+    route = refined(parse(request.method, request.path, request.host), request.method, request.headers)
+    return PAGE if route.kind == "index" and wants_page(request.method, request.headers) else route
 
 
 async def _read(request: web.BaseRequest) -> bytes:

@@ -62,6 +62,11 @@ class Account:
         return self.concurrency is None or self.running < self.concurrency
 
     @property
+    def locked(self) -> bool:
+        """Whether `lock` was called, and `unlock` was not."""
+        return bool(self._locked)
+
+    @property
     def since(self) -> float:
         """When the account was made, in seconds since the epoch."""
         return self._rack.since

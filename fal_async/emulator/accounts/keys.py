@@ -81,6 +81,11 @@ class Keyring:
     def add_login(self, refresh_token: str, expires_in: float, account: Account) -> None:
         self._logins[refresh_token] = expires_in, account
 
+    def tokens(self) -> list[tuple[str, float]]:
+        """Return the account's nickname, and the end in seconds since the epoch, of each valid access token."""
+        now = time.time()
+        return [(account.nickname, until) for until, account in self._tokens.values() if until > now]
+
     def forget_tokens(self) -> None:
         self._tokens.clear()
 

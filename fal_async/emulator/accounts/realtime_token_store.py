@@ -46,6 +46,15 @@ class RealtimeTokenStore:
         alias = app_id(endpoint_id).rpartition("/")[2]
         return grant.account if grant.apps & {alias, path} else None
 
+    def valid(self) -> list[tuple[str, float]]:
+        """Return the account's nickname, and the end in seconds since the epoch, of each valid token."""
+        now = time.time()
+        return [
+            (grant.account.nickname, grant.expires_at)
+            for grant in self._grants.values()
+            if grant.expires_at > now
+        ]
+
     def revoke(self) -> None:
         """Refuse all tokens issued so far."""
         self._grants.clear()

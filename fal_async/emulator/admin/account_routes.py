@@ -16,7 +16,7 @@ def _accounts(order: Order) -> list[dict[str, Any]]:
 def _account(account: Account) -> dict[str, Any]:
     return {
         name: getattr(account, name)
-        for name in ("nickname", "key", "admin_key", "concurrency", "running", "balance")
+        for name in ("nickname", "key", "admin_key", "concurrency", "running", "balance", "locked")
     }
 
 

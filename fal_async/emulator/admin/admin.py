@@ -12,10 +12,13 @@ from aiohttp import web
 
 from fal_async.emulator.admin import (
     account_routes,
+    catalog_routes,
+    change_routes,
     fault_routes,
     file_routes,
     job_routes,
     outage_routes,
+    page_routes,
     request_routes,
     webhook_routes,
 )
@@ -27,13 +30,16 @@ from fal_async.emulator.wire.answers import Answer, json_answer, request_error
 from fal_async.emulator.wire.foreign_pages import foreign_page
 
 ROUTES: Routes = {
+    **change_routes.ROUTES,
     **job_routes.ROUTES,
+    **catalog_routes.ROUTES,
     **fault_routes.ROUTES,
     **file_routes.ROUTES,
     **request_routes.ROUTES,
     **outage_routes.ROUTES,
     **account_routes.ROUTES,
     **webhook_routes.ROUTES,
+    **page_routes.ROUTES,
 }
 
 
@@ -46,9 +52,9 @@ class Admin:
         if found is None:
             served = ", ".join(f"{method} /_emulator/{path}".rstrip("/") for method, path in ROUTES)
             return request_error(404, f"Expected one of {served}")
-        if (wrong := foreign_page(call.headers)) is not None:
-            return request_error(403, f"/_emulator refuses pages of other origins: {wrong}")
         action, name = found
+        if action is not page_routes.asset and (wrong := foreign_page(call.headers)) is not None:
+            return request_error(403, f"/_emulator refuses pages of other origins: {wrong}")
         try:
             wanted = json.loads(call.body) if call.body.strip() else {}
             value = action(
@@ -66,4 +72,7 @@ class Admin:
             return request_error(400, f"{error} is missing, or unknown to the emulator")
         except (ValueError, TypeError, AttributeError) as error:
             return request_error(400, f"{type(error).__name__}: {error}")
-        return value if isinstance(value, Answer | web.StreamResponse) else json_answer(value)
+        if isinstance(value, web.StreamResponse):
+            return value
+        answer = value if isinstance(value, Answer) else json_answer(value)
+        return Answer(answer.status, {**page_routes.DATA_HEADERS, **answer.headers}, answer.body)

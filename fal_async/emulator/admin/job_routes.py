@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 
+from fal_async.emulator.admin.job_details import STATES, brief_job, state_of, whole_job
+from fal_async.emulator.admin.listed import listed, wish_of
+from fal_async.emulator.admin.masks import masked
 from fal_async.emulator.admin.order import Order, Routes
 from fal_async.emulator.jobs.books import Line
 from fal_async.emulator.jobs.job import Job
+from fal_async.emulator.wire.answers import Answer, json_answer, request_error
 
 
 def _summary(order: Order) -> dict[str, Any]:
@@ -23,8 +28,33 @@ def _summary(order: Order) -> dict[str, Any]:
     }
 
 
-def _jobs(order: Order) -> list[dict[str, Any]]:
-    return [_job(job) for job in order.core.jobs]
+async def _jobs(order: Order) -> Answer:
+    """List jobs, as `listed.py` describes, filtered by the query's `endpoint` and `state`."""
+    core, wish = order.core, wish_of(order.call.query)
+    return await listed(
+        core.jobs,
+        wish,
+        name=lambda job: job.request_id,
+        fits=_filter(order.call.query),
+        texts=lambda job: (job.request_id, job.endpoint_id, job.error, job.input),
+        shown=(lambda job: brief_job(core, job)) if wish.brief else _job,
+    )
+
+
+def _filter(query: Mapping[str, str]) -> Callable[[Job], bool] | None:
+    endpoint, state = query.get("endpoint"), query.get("state")
+    if state and state not in STATES:
+        raise ValueError(f"state={state!r}: expected one of {', '.join(STATES)}")
+    if not endpoint and not state:
+        return None
+    return lambda job: (not endpoint or job.endpoint_id == endpoint) and (not state or state_of(job) == state)
+
+
+def _one(order: Order) -> Answer:
+    job = order.core.jobs.by_id.get(order.name)
+    if job is None:
+        return request_error(404, f"the emulator has no request {order.name}")
+    return masked(json_answer(whole_job(order.core, job)))
 
 
 def _job(job: Job) -> dict[str, Any]:
@@ -63,6 +93,7 @@ def _line(line: Line) -> dict[str, Any]:
 ROUTES: Routes = {
     ("GET", ""): _summary,
     ("GET", "jobs"): _jobs,
+    ("GET", "jobs/*"): _one,
     ("GET", "books"): _books,
     ("GET", "books/inputs"): _inputs,
 }

@@ -36,13 +36,13 @@ class Order:
 Action = Callable[[Order], Any]
 """Returns, or is awaited for, a value to send as JSON, an `Answer`, or a response that is already sent."""
 Routes = Mapping[tuple[str, str], Action]
-"""Actions by method and path; a last segment `*` stands for one name."""
+"""Actions by method and path; `*` after the first segment stands for a name, which may have slashes."""
 
 
 def find(routes: Routes, method: str, path: str) -> tuple[Action, str] | None:
     """Return the action of a path, and the name in it; None for an unknown path."""
     if (action := routes.get((method, path))) is not None:
         return action, ""
-    folder, _, name = path.rpartition("/")
-    action = routes.get((method, f"{folder}/*"))
+    folder, _, name = path.partition("/")
+    action = routes.get((method, f"{folder}/*")) if name else None
     return None if action is None else (action, name)

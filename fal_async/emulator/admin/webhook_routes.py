@@ -6,14 +6,28 @@ from typing import Any
 
 import attrs
 
+from fal_async.emulator.admin.job_details import brief_attempt
+from fal_async.emulator.admin.listed import listed, wish_of
 from fal_async.emulator.admin.order import Order, Routes
+from fal_async.emulator.webhooks.deliveries import WebhookAttempt
+from fal_async.emulator.wire.answers import Answer
 
 
-def _attempts(order: Order) -> list[dict[str, Any]]:
-    return [
-        {**attrs.asdict(attempt, recurse=False), "body": attempt.body.decode(errors="replace")}
-        for attempt in order.core.webhooks.attempts
-    ]
+async def _attempts(order: Order) -> Answer:
+    """List the attempts, as `listed.py` describes."""
+    wish = wish_of(order.call.query)
+    return await listed(
+        order.core.webhooks.attempts,
+        wish,
+        name=lambda attempt: f"{attempt.request_id} {attempt.at}",
+        fits=None,
+        texts=lambda attempt: (attempt.request_id, attempt.url, str(attempt.status), attempt.error),
+        shown=brief_attempt if wish.brief else _whole,
+    )
+
+
+def _whole(attempt: WebhookAttempt) -> dict[str, Any]:
+    return {**attrs.asdict(attempt, recurse=False), "body": attempt.body.decode(errors="replace")}
 
 
 def _deliver(order: Order) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import attrs
 
@@ -47,6 +48,17 @@ class FaultScript:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return each fault as JSON values, with how often it still applies, and how many calls it still skips.
+
+        Returns:
+            A list of `{"fault", "left", "skip"}`; `left` is None if the fault has no limit.
+        """
+        return [
+            {"fault": entry.fault.to_json(), "left": entry.left, "skip": entry.skip}
+            for entry in self._entries
+        ]
 
     def seed(self, seed: int) -> None:
         """Restart the random generator behind `Fault.chance`.

@@ -42,6 +42,10 @@ class JobStore:
         self._random = random.Random()  # much faster than the system's random numbers
         self.by_id: Mapping[str, Job] = MappingProxyType(self._jobs)
         self.books: Books = Books()
+        self.accepted: int = 0
+        self.ended_count: int = 0
+        self.failed_count: int = 0
+        """How many jobs were accepted, have ended, and have failed so far, deleted ones included."""
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs.values())
@@ -59,6 +63,7 @@ class JobStore:
         )
         job.gateway_request_id = job.request_id
         self._jobs[job.request_id] = job
+        self.accepted += 1
         if via in _BOOKED:
             self.books.enter(endpoint_id, input, job.request_id)
         self._drop_old_jobs()
@@ -72,6 +77,8 @@ class JobStore:
         job.price = self._prices.find(job.served.endpoint_id)
         job.account.charge(job.cost)
         self._ended.append(job)
+        self.ended_count += 1
+        self.failed_count += job.failed
 
     def find(self, request_id: str | None) -> Job | None:
         """Return a job, or None if it is unknown, expired, or forgotten by a restart without memory."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from fal_async.emulator.accounts.account import Account
@@ -34,6 +34,9 @@ class RunnerTable:
             place_free=self._place_free,
         )
         self._runners: dict[Served, Runners] = {}
+
+    def __iter__(self) -> Iterator[Runners]:
+        return iter(self._runners.values())
 
     def of(self, endpoint: Served) -> Runners:
         # Keyed by the endpoint, not by its id: a new deployment under the same id gets new runners, while the old

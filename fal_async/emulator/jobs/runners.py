@@ -9,6 +9,7 @@ import operator
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -70,6 +71,7 @@ class Runners:
         new_id: Callable[[], str],
         place_free: Callable[[Account], None],
     ) -> None:
+        self.endpoint: Served = endpoint
         self._endpoint, self._files, self._completed = endpoint, files, completed
         self._new_id, self._place_free = new_id, place_free
         self._speed, self._retry_pause = speed, retry_pause
@@ -84,6 +86,22 @@ class Runners:
     @property
     def waiting(self) -> int:
         return len(self._normal) + len(self._low)
+
+    @property
+    def running(self) -> list[Job]:
+        """The jobs that run, those that arrived first at the beginning."""
+        busy = self._endpoint.runners - self._free
+        return list(islice((job for job, slot in self._slots.items() if slot.task is not None), busy))
+
+    @property
+    def unfinished(self) -> int:
+        """How many jobs run, wait, or pause before a retry."""
+        return len(self._slots)
+
+    def first_waiting(self, count: int) -> list[Job]:
+        """Return the jobs that are started next, at most `count`."""
+        lines = (self._direct, self._normal, self._low)
+        return [job for line in lines for job in line.first(count)][:count]
 
     def enter(self, job: Job, work: Work) -> int:
         """Accept a job, and return its position in the queue; 0 also if it is started at once."""

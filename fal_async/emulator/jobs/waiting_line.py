@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from heapq import nsmallest
+from itertools import islice
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -44,6 +46,11 @@ class WaitingLine(Generic[G, T]):
         entry = self._groups[group][ticket]
         self.remove(ticket, group)
         return entry
+
+    def first(self, count: int) -> list[T]:
+        """Return the first entries of all groups, at most `count`."""
+        starts = [entry for line in self._groups.values() for entry in islice(line.items(), count)]
+        return [entry for _, entry in nsmallest(count, starts, key=lambda start: start[0])]
 
     def first_of(self, group: G) -> T | None:
         """Return the entry of a group that has waited longest, or None."""

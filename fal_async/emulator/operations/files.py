@@ -53,7 +53,7 @@ async def file(core: Core, call: Call) -> Reply:
         return _missing(core.files.status_of_missing(call.route.rest))
     if refused := _refusal(core, call, found):
         return refused
-    return await _send(call, found, call.effect)
+    return await send_file(call, found, call.effect)
 
 
 def _missing(status: int) -> Answer:
@@ -103,7 +103,7 @@ def _headers(found: StoredFile) -> dict[str, str]:
     }
 
 
-async def _send(call: Call, found: StoredFile, effect: Effect) -> Reply:
+async def send_file(call: Call, found: StoredFile, effect: Effect) -> Reply:
     spans = effect.in_body(_range(call, found)[1])
     if spans is not None:
         return await _send_in_spans(call, found, spans)

@@ -11,8 +11,9 @@ import shutil
 import tempfile
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
 import attrs
@@ -62,6 +63,8 @@ class FileStore:
         self._contents = SeenContents()
         self._random = random.Random()  # the system's random numbers would take longer than the rest of `put`
         self._records: dict[str, StoredFile] = {}
+        self.records: Mapping[str, StoredFile] = MappingProxyType(self._records)
+        """The files by path, in order of arrival; an expired one may still be there."""
         self._expiring: list[tuple[float, str]] = []
         self._working: set[asyncio.Future[None]] = set()
 

@@ -105,6 +105,11 @@ class UploadStore:
         expires_at = datetime.fromtimestamp(until, UTC).isoformat()
         return {"token": token, "token_type": "Bearer", "expires_at": expires_at}
 
+    def tokens(self) -> list[tuple[str, float]]:
+        """Return the owner's nickname, and the end in seconds since the epoch, of each valid token."""
+        now = time.time()
+        return [(owner, until) for until, owner in self._tokens.values() if until > now]
+
     def revoke_tokens(self) -> None:
         self._tokens.clear()
 

@@ -115,11 +115,13 @@ class Webhooks:
         automatic: whether a webhook is delivered when its request is completed; default True. A test that sets
             False calls `deliver` itself: late, twice or never.
         keys: the signing keys.
+        ended: how many attempts have ended so far.
     """
 
     def __init__(self, *, jobs: JobStore, policy: WebhookPolicy, speed: float) -> None:
         self.automatic = True
         self.keys: WebhookKeys = WebhookKeys()
+        self.ended: int = 0
         self._jobs, self._policy, self._speed = jobs, policy, speed
         self._attempts: deque[WebhookAttempt] = deque(maxlen=_KEPT_ATTEMPTS)
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -347,6 +349,7 @@ class Webhooks:
 
     def _note(self, attempt: WebhookAttempt) -> None:
         self._attempts.append(attempt)
+        self.ended += 1
         self._notify()
 
 

@@ -6,6 +6,7 @@ Pages use a token for realtime and streams, and a presigned URL for uploads. `/_
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -15,12 +16,19 @@ from fal_async.emulator.wire.routing import ADMIN
 
 _ALLOW_ALL = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "*"}
 _KEPT_SECONDS = "600"
+_SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-downloads"
+_DOCUMENTS = frozenset({"document", "iframe", "frame", "embed", "object"})
+"""Values of `Sec-Fetch-Dest` for what a browser opens as a document of its own."""
 
 
 class Request(HookedRequest):
     """A request whose answers a page may read, streams included."""
 
     def before_headers(self, response: web.StreamResponse) -> None:
+        if opens_document(self.headers) and self.path.strip("/").partition("/")[0] not in ("", ADMIN):
+            # A file or an answer of a model may be HTML. Its scripts must not run in the origin of `/_emulator`,
+            # which all hosts share here; on fal, files have an origin of their own.
+            response.headers.add("Content-Security-Policy", _SANDBOX)
         if _is_from_a_page(self):
             response.headers.update(_ALLOW_ALL)
 
@@ -41,6 +49,12 @@ def preflight(request: web.BaseRequest) -> web.Response | None:
         "Access-Control-Max-Age": _KEPT_SECONDS,
     }
     return web.Response(status=204, headers=headers)
+
+
+def opens_document(headers: Mapping[str, str]) -> bool:
+    """Return whether a browser opens the answer as a page or a frame, and does not only show it as a picture."""
+    destination = headers.get("Sec-Fetch-Dest", "").lower()
+    return destination in _DOCUMENTS or "text/html" in headers.get("Accept", "").lower()
 
 
 def _is_from_a_page(request: web.BaseRequest) -> bool:

@@ -75,6 +75,7 @@ class Recorder:
         self._limit, self._max_bytes = limit, max_bytes
         self._entries: deque[Entry] = deque()
         self._bytes = 0
+        self._deleted = 0
         self._counts: Counter[str] = Counter()
         self._watchers: set[asyncio.Event] = set()
         self.ended: Callable[[Entry, web.StreamResponse | None, str | None], None] | None = None
@@ -100,7 +101,12 @@ class Recorder:
     def requests(self) -> list[RecordedRequest]:
         return [RecordedRequest(**attrs.asdict(entry, recurse=False)) for entry in self._entries]
 
+    def numbered(self) -> list[tuple[int, Entry]]:
+        """Return the stored requests, each with its number among all that were stored, from 0."""
+        return list(enumerate(self._entries, self._deleted))
+
     def clear(self) -> None:
+        self._deleted += len(self._entries)
         self._entries.clear()
         self._counts.clear()
         self._bytes = 0
@@ -129,6 +135,7 @@ class Recorder:
 
     def _delete_the_oldest(self) -> None:
         self._bytes -= len(self._entries.popleft().body)
+        self._deleted += 1
 
 
 def _check(kind: str | None) -> None:
