@@ -9,12 +9,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from fal_async.emulator.accounts.prices import UNIT, price_of
+from fal_async.emulator.accounts.prices import UNIT, Price, price_of
 from fal_async.emulator.apps.mounts import Mount
 from fal_async.emulator.core import Core
 from fal_async.emulator.jobs.endpoints import Endpoint, EndpointFunction, check_app_id, check_function
 from fal_async.emulator.jobs.realtime_options import RealtimeOptions
 from fal_async.emulator.jobs.served import check_runners
+from fal_async.emulator.schemas.endpoint_parts import builtin_parts, endpoint_parts
+from fal_async.emulator.schemas.input_check import require
+from fal_async.emulator.schemas.model_document import Document, read_document
+from fal_async.emulator.schemas.sample_model import SampleModel
 
 F = TypeVar("F", bound=EndpointFunction)
 
@@ -42,6 +46,7 @@ class Registration:
         metadata: Mapping[str, Any] | None = None,
         input_schema: Mapping[str, Any] | None = None,
         output_schema: Mapping[str, Any] | None = None,
+        openapi: Document | None = None,
         realtime: RealtimeOptions | None = None,
     ) -> Callable[[F], F]:
         """Serve the decorated function under an endpoint id.
@@ -55,6 +60,11 @@ class Registration:
         `bytes` are chunks of a binary body, and an `Event` sets more than the data of an event. Called directly or
         through the queue, its last value is the result (`bytes` are joined). Under `/realtime`, each input of a
         session gets one answer from a function, and all yielded values from a generator.
+
+        If the annotation of `input` is an attrs class, a dataclass, a TypedDict, a msgspec Struct or a pydantic
+        model, its schema is that of the input: an input that does not fit gets 422 with fal's entries (protocol
+        9.1), and the function gets an instance. In the same way the type of the return value (of a generator, that
+        of its values) is the schema of the result, and instances of it are sent as JSON.
 
         A second registration under the same id replaces the first, as a new deployment on fal does.
 
@@ -76,24 +86,37 @@ class Registration:
             metadata: members of the model's metadata in the platform API that differ from the usual ones, such as
                 `{"category": "text-to-image", "status": "deprecated"}` (protocol 11.1). None (default): the
                 description is the first line of the function's docstring, the category "other".
-            input_schema: JSON schema of the input in the endpoint's OpenAPI document (protocol 11.6), such as
-                `MyInput.model_json_schema()` of a pydantic model. None (default): any object.
-            output_schema: JSON schema of the result. None (default): anything.
+            input_schema: JSON schema of the input. Inputs that do not fit it get 422, and the endpoint's OpenAPI
+                document shows it (protocol 11.6). None (default): that of the function's type, else any value.
+            output_schema: JSON schema of the result, for the document. None (default): that of the function's type,
+                else any value.
+            openapi: the OpenAPI document of a model, or the path of a JSON file with it, in place of both schemas:
+                inputs are checked by it, and it is served as the endpoint's document. None (default): one is made.
             realtime: how sessions behave. None (default): `RealtimeOptions()`.
 
         Returns:
             A decorator that returns its function unchanged. It raises TypeError if the function is not async or
-            does not take one or two positional arguments, and ValueError if `endpoint_id` has another form,
-            `runners` is below 1, `price` is not a number >= 0, or `unit` is empty.
+            does not take one or two positional arguments, or if its type has no JSON schema; ValueError if
+            `endpoint_id` has another form, `runners` is below 1, `price` is not a number >= 0, `unit` is empty, or
+            a schema or document can't be used; ModuleNotFoundError if a schema or type needs a package of
+            `pip install 'fal-async[emulator]'`.
+
+        Raises:
+            OSError: If the file of `openapi` can't be read.
+            ValueError: If `openapi` is not the document of a model, or is given with a schema.
         """
+        if openapi is not None and (input_schema, output_schema) != (None, None):
+            raise ValueError("openapi= has both schemas: use it without input_schema= and output_schema=")
+        document = None if openapi is None else read_document(openapi, endpoint_id)
         cost = None if price is None else price_of(price, unit)
 
         def register(function: F) -> F:
-            self._core.endpoints.add(
+            takes_job = check_function(function)
+            self._add(
                 Endpoint(
                     endpoint_id=endpoint_id,
                     function=function,
-                    takes_job=check_function(function),
+                    takes_job=takes_job,
                     runners=self._default_runners if runners is None else runners,
                     public=public,
                     ignores_cancel=ignores_cancel,
@@ -101,15 +124,93 @@ class Registration:
                     log_labels=log_labels,
                     billable_units=billable_units,
                     metadata=metadata or {},
-                    input_schema=input_schema,
-                    output_schema=output_schema,
                     realtime=realtime or RealtimeOptions(),
-                )
+                    **endpoint_parts(endpoint_id, function, input_schema, output_schema, document),
+                ),
+                cost,
             )
-            self._core.prices.set(endpoint_id, cost)
             return function
 
         return register
+
+    def endpoint_from(
+        self,
+        openapi: Document,
+        *,
+        endpoint_id: str | None = None,
+        seconds: float = 1.0,
+        runners: int | None = None,
+        public: bool = False,
+        billable_units: float = 1,
+        price: Decimal | float | str | None = None,
+        unit: str = UNIT,
+    ) -> str:
+        """Serve a model by its OpenAPI document alone, as fal publishes it for each model (protocol 11.6).
+
+        Inputs are checked as those of `endpoint(openapi=...)`. The output fits the document's schema, and is the
+        same for the same input. Its files are real pictures, sounds and films, which follow `num_images`,
+        `image_size`, `aspect_ratio`, `seed` and `sync_mode` of the input; members that the input has too, such as
+        `prompt`, are repeated.
+
+        Args:
+            openapi: the OpenAPI document; or `{"endpoint_id", "input", "output"}` with two JSON schemas, as
+                `fal-async schema ID --json` prints; or the path of a JSON file with one of them.
+            endpoint_id: id under which it is served. None (default): the document's own.
+            seconds: how long a request takes, divided by the emulator's `speed`; default 1.
+            runners: how many requests run at a time. None (default): the emulator's `runners`.
+            public: whether calls without a key are accepted; default False.
+            billable_units: `x-fal-billable-units` of a success; default 1.
+            price: US dollars for one billable unit, as of `endpoint`. None (default): no price.
+            unit: name of the billable unit; default "unit".
+
+        Returns:
+            The endpoint id.
+
+        Raises:
+            ModuleNotFoundError: If jsonschema is missing, which `pip install 'fal-async[emulator]'` installs.
+            OSError: If the file can't be read.
+            ValueError: If it is not the document of a model, if no output can be made that fits its schema, or if
+                another argument is out of range.
+        """
+        document = read_document(openapi, endpoint_id)
+        require("jsonschema", f"the schema of {document.endpoint_id}")
+        served = self.endpoint(
+            document.endpoint_id,
+            openapi=openapi,
+            runners=runners,
+            public=public,
+            billable_units=billable_units,
+            price=price,
+            unit=unit,
+            metadata=document.metadata,
+        )
+        served(SampleModel(document, seconds))
+        return document.endpoint_id
+
+    def _serve_builtin(
+        self,
+        endpoint_id: str,
+        function: EndpointFunction,
+        *,
+        input_schema: Mapping[str, Any],
+        output_schema: Mapping[str, Any],
+        price: str | None = None,
+        unit: str = UNIT,
+        **options: Any,
+    ) -> None:
+        endpoint = Endpoint(
+            endpoint_id=endpoint_id,
+            function=function,
+            takes_job=check_function(function),
+            runners=self._default_runners,
+            **options,
+            **builtin_parts(endpoint_id, input_schema, output_schema),
+        )
+        self._add(endpoint, None if price is None else price_of(price, unit))
+
+    def _add(self, endpoint: Endpoint, cost: Price | None) -> None:
+        self._core.endpoints.add(endpoint)
+        self._core.prices.set(endpoint.endpoint_id, cost)
 
     def mount(
         self,

@@ -160,7 +160,7 @@ class Emulator(Controls, Registration):
         self._downtime = Downtime(core, self._listener)
         self._gateway = Gateway(core, admin=Admin(self, self._downtime), downtime=self._downtime)
         for endpoint_id, function, details in builtin_endpoints(plain_pictures) if builtins else ():
-            self.endpoint(endpoint_id, **details)(function)
+            self._serve_builtin(endpoint_id, function, **details)
 
     # Start, stop and outages.
 

@@ -47,6 +47,7 @@ _EMULATOR_FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"accounts", "storage", "faults", "listener"}),
     frozenset({"jobs"}),
     frozenset({"webhooks", "apps", "builtin"}),
+    frozenset({"schemas"}),
     frozenset({"core"}),
     frozenset({"controls", "downtime", "operations", "registration"}),
     frozenset({"operations.mounted", "admin"}),

@@ -76,9 +76,9 @@ def _read(input: Any, variant: Variant) -> _Order:
     check = Checker(input)
     prompt = check.text("prompt")
     width, height = _size(check)
-    count = check.whole("num_images", 1, 1, 4)
     steps = check.whole("num_inference_steps", variant.steps, 1, variant.max_steps)
     seed = check.whole("seed", None, 0, MAX_SEED)
+    count = check.whole("num_images", 1, 1, 4)
     check.finish()
     return _Order(
         prompt=prompt,

@@ -68,8 +68,8 @@ _FILE = _object(
     file_size=_said("integer", "The size of the file, in bytes.", nullable=True),
 )
 _PROMPT = _said("string", "What the image shows.", examples=["a lighthouse in the fog, oil painting"])
-_SEED = _said(
-    "integer", "The same seed and prompt give the same image. Without it, one is chosen.", nullable=True
+_SEED = _integer(
+    "The same seed and prompt give the same image. Without it, one is chosen.", 0, 2**63 - 1, nullable=True
 )
 _IMAGES = {"type": "array", "description": "The images.", "items": _of("Image")}
 _TIMINGS = _said("object", "Seconds by step of the work.", additionalProperties={"type": "number"})

@@ -29,6 +29,12 @@ class Endpoint(Served):
 
     function: EndpointFunction
     takes_job: bool
+    read: Callable[[Any], Any] | None = None
+    """Checks an input, and returns what the function gets. None: the input as it is."""
+    write: Callable[[Any], Any] | None = None
+    """Returns a value of the function as JSON values. None: the value as it is."""
+    document: Mapping[str, Any] | None = None
+    """The OpenAPI document that is served for the endpoint. None: one that is made of its schemas."""
     input_schema: Mapping[str, Any] | None = None
     output_schema: Mapping[str, Any] | None = None
     realtime: RealtimeOptions = attrs.field(factory=RealtimeOptions)
@@ -40,17 +46,36 @@ class Endpoint(Served):
     async def call(self, input: Any, job: JobContext) -> Any:
         """Run the function and return its value, or the last value of a stream (protocol 5.1)."""
         if not self.streams:
-            return await self._start(input, job)
+            value = await self._start(input, job)
+            return value if self.write is None else self.write(value)
         async with aclosing(self.stream(input, job)) as values:
             return whole([value async for value in values])
 
     def stream(self, input: Any, job: JobContext) -> AsyncGenerator[Any, None]:
         """Return the values of a model that streams."""
         values: AsyncGenerator[Any, None] = self._start(input, job)
-        return values
+        return values if self.write is None else _written(values, self.write)
 
     def _start(self, input: Any, job: JobContext) -> Any:
+        if self.read is not None:
+            input = self._read(self.read, input, job)
         return self.function(input, job) if self.takes_job else self.function(input)
+
+    def _read(self, read: Callable[[Any], Any], input: Any, job: JobContext) -> Any:
+        """Check an input, or each input of a session whose function gets several."""
+        if job.via == "realtime" and self.realtime.client_streaming:
+            return (read(one) async for one in input)
+        if job.via == "realtime" and self.realtime.max_batch_size > 1:
+            return [read(one) for one in input]
+        return read(input)
+
+
+async def _written(
+    values: AsyncGenerator[Any, None], write: Callable[[Any], Any]
+) -> AsyncGenerator[Any, None]:
+    async with aclosing(values):
+        async for value in values:
+            yield write(value)
 
 
 class EndpointTable(Generic[M]):

@@ -142,7 +142,7 @@ async def test_an_invalid_flux_input_is_refused_with_fals_error_entries(
 
 async def test_all_mistakes_of_an_input_are_reported_together(caller: Caller) -> None:
     refused = await caller.run("fal-ai/flux/dev", {"num_images": 9, "seed": -1})
-    assert [entry["loc"][1] for entry in refused.data["detail"]] == ["prompt", "num_images", "seed"]
+    assert [entry["loc"][1] for entry in refused.data["detail"]] == ["prompt", "seed", "num_images"]
 
 
 async def test_the_text_model_answers_the_same_prompt_with_the_same_text(caller: Caller) -> None:
