@@ -13,13 +13,13 @@ from fal_async.emulator.accounts.credential import Credential
 from fal_async.emulator.accounts.history import RequestHistory
 from fal_async.emulator.accounts.kept_answers import KeptAnswers
 from fal_async.emulator.accounts.keys import Keyring
-from fal_async.emulator.accounts.prices import UNIT, PriceList, price_of
+from fal_async.emulator.accounts.prices import UNIT, Price, PriceList, price_of
 from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
 from fal_async.emulator.accounts.workflow_store import WorkflowStore
 from fal_async.emulator.apps.mounts import Mount, Mounts
 from fal_async.emulator.faults.effect import NO_EFFECT, Effect
 from fal_async.emulator.faults.script import FaultScript
-from fal_async.emulator.jobs.endpoints import EndpointTable
+from fal_async.emulator.jobs.endpoints import Endpoint, EndpointTable
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.jobs.job_store import JobStore
 from fal_async.emulator.jobs.runner_table import RunnerTable
@@ -54,6 +54,11 @@ class Core:
     realtime_tokens: RealtimeTokenStore = attrs.field(factory=RealtimeTokenStore)
     kept_answers: KeptAnswers = attrs.field(factory=KeptAnswers)
     workflows: WorkflowStore = attrs.field(factory=WorkflowStore)
+
+    def serve(self, endpoint: Endpoint, price: Price | None) -> None:
+        """Add an endpoint and its price."""
+        self.endpoints.add(endpoint)
+        self.prices.set(endpoint.endpoint_id, price)
 
     def reprice(self, endpoint_id: str, price: Decimal | float | str | None, unit: str | None) -> None:
         """Set a price, and its unit unless that is None. KeyError for an unknown id, ValueError for a bad value."""

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fal_async.emulator.wire.answers import ModelError, detail_entry
+
+_TYPES = {"string": "string", "integer": "int", "number": "float", "boolean": "bool"} | {
+    "array": "list",
+    "object": "dict",
+}
+"""The first half of a mistake's type, by the type of the schema."""
+_NAMES = {**{kind: kind for kind in _TYPES}, "array": "list", "object": "dictionary"}
+
+
+def _is(kind: str, value: Any) -> bool:
+    if kind in ("integer", "number"):
+        return isinstance(value, int if kind == "integer" else int | float) and not isinstance(value, bool)
+    return isinstance(value, {"string": str, "boolean": bool, "array": list, "object": dict}[kind])
 
 
 class Checker:
@@ -60,6 +73,44 @@ class Checker:
             self.complain(path, msg, "less_than_equal", value, {"le": high})
             return None
         return value
+
+    def fields(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of the schema's fields, with its defaults; a field of no value is left out."""
+        values: dict[str, Any] = {}
+        for name, field in schema["properties"].items():
+            if name not in self._input and name in schema.get("required", ()) and "default" not in field:
+                self.complain([name], "Field required", "missing", self._input)
+            elif (value := self.raw(name, field.get("default"))) is not None:
+                self._check([name], value, field)
+                values[name] = value
+        return values
+
+    def _check(self, path: Sequence[str | int], value: Any, schema: Mapping[str, Any]) -> None:
+        """Check type, choice and limits of a value, and the items of a list; objects are not checked."""
+        kind = schema.get("type")
+        if kind is not None and not _is(kind, value):
+            self.complain(path, f"Input should be a valid {_NAMES[kind]}", f"{_TYPES[kind]}_type", value)
+        elif "enum" in schema and value not in schema["enum"]:
+            expected = list(schema["enum"])
+            msg = f"Input should be one of {', '.join(map(str, expected))}"
+            self.complain(path, msg, "one_of", value, {"expected": expected})
+        elif kind == "array":
+            for number, item in enumerate(value):
+                self._check([*path, number], item, schema.get("items", {}))
+        elif kind in ("integer", "number"):
+            self._check_limits(path, value, schema)
+        elif isinstance(value, str):
+            words = [one for one in schema.get("anyOf", ()) if one.get("type") == "string"]
+            if len(words) == 1:
+                self._check(path, value, words[0])
+
+    def _check_limits(self, path: Sequence[str | int], value: float, schema: Mapping[str, Any]) -> None:
+        if value < (low := schema.get("minimum", value)):
+            msg = f"Input should be greater than or equal to {low}"
+            self.complain(path, msg, "greater_than_equal", value, {"ge": low})
+        elif value > (high := schema.get("maximum", value)):
+            msg = f"Input should be less than or equal to {high}"
+            self.complain(path, msg, "less_than_equal", value, {"le": high})
 
     def choice(self, name: str, value: Any, allowed: Sequence[str]) -> None:
         if value not in allowed:

@@ -18,7 +18,7 @@ MAX_SIDE = 14142
 """Pixels: width and height are from 1 to 14142 (protocol 13)."""
 
 
-def _object(title: str, required: Sequence[str] = (), **properties: Schema) -> dict[str, Any]:
+def object_schema(title: str, required: Sequence[str] = (), **properties: Schema) -> dict[str, Any]:
     """Return the schema of an object, whose properties have titles and an order as fal's do."""
     titled = {name: {"title": name.replace("_", " ").title(), **one} for name, one in properties.items()}
     schema = {
@@ -48,8 +48,8 @@ def _integer(description: str, low: int, high: int | None = None, **details: Any
 
 
 _SIDE = _integer("The size in this direction, in pixels.", 1, MAX_SIDE, default=512)
-_IMAGE_SIZE = _object("ImageSize", width=_SIDE, height=_SIDE)
-_IMAGE = _object(
+_IMAGE_SIZE = object_schema("ImageSize", width=_SIDE, height=_SIDE)
+_IMAGE = object_schema(
     "Image",
     ["url"],
     url=_said("string", "The URL of the image."),
@@ -59,7 +59,7 @@ _IMAGE = _object(
     file_name=_said("string", "The name of the file.", nullable=True),
     file_size=_said("integer", "The size of the file, in bytes.", nullable=True),
 )
-_FILE = _object(
+_FILE = object_schema(
     "File",
     ["url"],
     url=_said("string", "The URL of the file."),
@@ -92,7 +92,7 @@ def flux_input(name: str, steps: int, max_steps: int) -> Schema:
     }
     quality = "How closely the image follows the prompt. It has no effect in the emulator."
     inline = "Whether images are returned as data URIs in place of URLs."
-    schema = _object(
+    schema = object_schema(
         f"{name}Input",
         ["prompt"],
         prompt=_PROMPT,
@@ -114,10 +114,10 @@ def flux_input(name: str, steps: int, max_steps: int) -> Schema:
 
 
 def flux_output(name: str) -> Schema:
-    return _with(_object(f"{name}Output", list(_OUTPUT), **_OUTPUT), Image=_IMAGE)
+    return _with(object_schema(f"{name}Output", list(_OUTPUT), **_OUTPUT), Image=_IMAGE)
 
 
-LCM_INPUT: Schema = _object(
+LCM_INPUT: Schema = object_schema(
     "FastLcmDiffusionInput",
     ["prompt"],
     prompt=_PROMPT,
@@ -126,12 +126,12 @@ LCM_INPUT: Schema = _object(
 )
 _ID = _said("string", "The request id.")
 LCM_OUTPUT: Schema = _with(
-    _object("FastLcmDiffusionOutput", list(_OUTPUT), **_OUTPUT, request_id=_ID), Image=_IMAGE
+    object_schema("FastLcmDiffusionOutput", list(_OUTPUT), **_OUTPUT, request_id=_ID), Image=_IMAGE
 )
 
 
 def llm_input(default_model: str) -> Schema:
-    return _object(
+    return object_schema(
         "AnyLlmInput",
         ["prompt"],
         prompt=_said("string", "The question.", examples=["Why is the sky blue?"]),
@@ -139,7 +139,7 @@ def llm_input(default_model: str) -> Schema:
     )
 
 
-LLM_OUTPUT: Schema = _object(
+LLM_OUTPUT: Schema = object_schema(
     "AnyLlmOutput",
     ["output"],
     output=_said("string", "The text so far."),
@@ -147,7 +147,7 @@ LLM_OUTPUT: Schema = _object(
     partial=_said("boolean", "Whether more text follows.", default=False),
     error=_said("string", "What went wrong.", nullable=True),
 )
-TRAINING_INPUT: Schema = _object(
+TRAINING_INPUT: Schema = object_schema(
     "FluxLoraFastTrainingInput",
     ["images_data_url"],
     images_data_url=_said("string", "The URL of a zip archive with the images.", format="uri"),
@@ -155,7 +155,7 @@ TRAINING_INPUT: Schema = _object(
     steps=_integer("How many steps the training has.", 1, 10_000, default=1000),
 )
 TRAINING_OUTPUT: Schema = _with(
-    _object(
+    object_schema(
         "FluxLoraFastTrainingOutput",
         ["diffusers_lora_file", "config_file"],
         diffusers_lora_file={"description": "The weights.", **_of("File")},

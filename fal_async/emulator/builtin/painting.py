@@ -39,7 +39,7 @@ def paint(width: int, height: int, seed: int | str) -> bytes:
 def one_colour(width: int, height: int) -> bytes:
     """Return a grey PNG of this size."""
     rows = (b"\x02" + (b"\x80" if y == 0 else b"\x00") * (3 * width) for y in range(height))
-    return _encoded(width, height, b"".join(rows))
+    return encoded(width, height, b"".join(rows))
 
 
 def _waves(dice: random.Random) -> Field:
@@ -140,12 +140,12 @@ def _mix(one: bytes, other: bytes) -> bytes:
 
 
 def _png(width: int, height: int, pixels: bytes) -> bytes:
-    return _encoded(width, height, _filtered(width, height, pixels))
+    return encoded(width, height, _filtered(width, height, pixels))
 
 
-def _encoded(width: int, height: int, filtered: bytes) -> bytes:
-    """Return a PNG in truecolour with 8 bits, see https://www.w3.org/TR/png-3/."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+def encoded(width: int, height: int, filtered: bytes, *, alpha: bool = False) -> bytes:
+    """Return a PNG in truecolour with 8 bits, with or without alpha, see https://www.w3.org/TR/png-3/."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 6 if alpha else 2, 0, 0, 0)
     body = zlib.compress(filtered, 4)
     chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", body), _chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)

@@ -39,23 +39,23 @@ async def any_llm(input: Any, job: JobContext) -> AsyncIterator[dict[str, Any]]:
     prompt = check.text("prompt")
     model = check.text("model", DEFAULT_MODEL)
     check.finish()
-    sentences = _sentences(prompt, model)
+    parts = sentences(prompt, model)
     job.log(f"Generating with {model}")
-    words = " ".join(sentences).split(" ")
+    words = " ".join(parts).split(" ")
     for count in range(1, len(words) + 1):
-        await job.sleep(_SECONDS_PER_SENTENCE * len(sentences) / len(words))
+        await job.sleep(_SECONDS_PER_SENTENCE * len(parts) / len(words))
         # The form of the any-llm family: all output so far, and whether it is partial (protocol 5.1).
         output, partial = " ".join(words[:count]), count < len(words)
         yield {"output": output, "reasoning": None, "partial": partial, "error": None}
 
 
-def _sentences(prompt: str, model: str) -> list[str]:
+def sentences(prompt: str, model: str) -> list[str]:
     dice = random.Random(f"{model}|{prompt}")
     subject = " ".join(prompt.split()[:8]) or "nothing"
     opening = f'You asked about "{subject}".'
-    return [opening, *(_sentence(dice) for _ in range(dice.randint(2, 4)))]
+    return [opening, *(sentence(dice) for _ in range(dice.randint(2, 4)))]
 
 
-def _sentence(dice: random.Random) -> str:
+def sentence(dice: random.Random) -> str:
     one, two, three = dice.sample(_NOUNS, 3)
     return f"The {dice.choice(_QUALITIES)} {one} keeps its {two} near the {three}."

@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol
+from urllib.parse import unquote, unquote_to_bytes
 
 import attrs
 
@@ -26,6 +28,7 @@ from fal_async.emulator.wire.answers import Answer
 IN_QUEUE, IN_PROGRESS, COMPLETED = "IN_QUEUE", "IN_PROGRESS", "COMPLETED"
 """There is no status for failed or cancelled requests: both are COMPLETED (protocol 4.2)."""
 
+_FILE_HOSTS = ("v3.fal.media", "v3b.fal.media")
 _TYPES_BY_STATUS = {400: "bad_request", 499: "client_cancelled", 504: "request_timeout"}
 
 
@@ -207,6 +210,8 @@ class FileKeeper(Protocol):
         lifecycle: Lifecycle | None = None,
     ) -> str: ...
 
+    async def read(self, path: str) -> bytes: ...
+
 
 class JobContext:
     """The second argument of an endpoint's function, with the methods that a running request can use.
@@ -280,6 +285,38 @@ class JobContext:
         path = await self._files.put(data, content_type, file_name, owner=owner, lifecycle=lifecycle)
         url = f"{self._job.origin}/v3.fal.media/{path}"
         return {"url": url, "content_type": content_type, "file_name": file_name, "file_size": len(data)}
+
+    async def read(self, url: str) -> bytes | None:
+        """Return the bytes of a file that the input names: a data URI, or a file of this emulator.
+
+        The emulator reads nothing from the network. Cancelling the call is safe.
+
+        Args:
+            url: a data URI, or the URL of an uploaded or produced file.
+
+        Returns:
+            The bytes; None if the URL is another server's.
+
+        Raises:
+            FileNotFoundError: If this emulator does not have the file, or it has expired.
+            ValueError: If the data URI is malformed.
+        """
+        if url[:5].lower() == "data:":
+            return _data_of(url)
+        base = f"{self._job.origin}/"
+        host, _, path = url.partition("?")[0].removeprefix(base).partition("/")
+        is_own = url.startswith(base) and host in _FILE_HOSTS
+        return await self._files.read(unquote(path)) if is_own else None
+
+
+def _data_of(uri: str) -> bytes:
+    """Return the bytes of a data URI, whose base64 may be percent-encoded."""
+    head, comma, data = uri.partition(",")
+    if not comma:
+        raise ValueError("a data URI has a comma before its data")
+    if not head.lower().endswith(";base64"):
+        return unquote_to_bytes(data)
+    return base64.b64decode(unquote(data), validate=True)
 
 
 def status_entry(job: Job, *, position: int | None) -> dict[str, Any]:

@@ -98,6 +98,14 @@ class FileStore:
         self._admit(path, stored, expires_in)
         return path
 
+    async def read(self, path: str) -> bytes:
+        """Return the bytes of a file. Raise FileNotFoundError if it is missing or has expired."""
+        found = self.find(path)
+        if found is None:
+            raise FileNotFoundError(path)
+        with await asyncio.to_thread(found.content.open) as file:
+            return await asyncio.to_thread(file.read)
+
     def new_path(self, file_name: str) -> str:
         """Return a new path in the form of newer URLs, /files/b/{8 hex}/{name} (protocol 1.1)."""
         name = _UNSAFE.sub("_", file_name).strip("._")

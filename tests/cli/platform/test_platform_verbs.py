@@ -35,10 +35,10 @@ def test_models_are_searched_by_words_without_an_api_key(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FAL_KEY")
-    found = shell.run("models", "flux", "schnell")
-    assert [row[0] for row in rows(found)] == ["fal-ai/flux/schnell"]
-    (model,) = shell.run("models", "schnell", "--json").document
-    assert (model["endpoint_id"], model["category"]) == ("fal-ai/flux/schnell", "text-to-image")
+    found = shell.run("models", "train", "flux")
+    assert [row[0] for row in rows(found)] == ["fal-ai/flux-lora-fast-training"]
+    (model,) = shell.run("models", "archive", "--json").document
+    assert (model["endpoint_id"], model["category"]) == ("fal-ai/flux-lora-fast-training", "training")
 
 
 def test_a_search_without_results_says_so_and_is_not_a_failure(shell: Shell) -> None:
