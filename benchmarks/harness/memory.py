@@ -18,8 +18,15 @@ class PeakMemory:
         return self.peak()
 
     def peak(self) -> int:
+        return self._read("VmHWM:")
+
+    def now(self) -> int:
+        """Return the present memory use, in bytes."""
+        return self._read("VmRSS:")
+
+    def _read(self, name: str) -> int:
         self._status.seek(0)
         for line in self._status:
-            if line.startswith("VmHWM:"):
+            if line.startswith(name):
                 return int(line.split()[1]) * 1024
-        raise RuntimeError("no VmHWM in /proc/self/status: this needs Linux")
+        raise RuntimeError(f"no {name} in /proc/self/status: this needs Linux")

@@ -41,11 +41,17 @@ async def serve(folder: str | None) -> None:
             "connections": emulator.connections_opened,
             "most_connections": emulator.connections_opened,
             "memory": memory.peak(),
+            "resident": memory.now(),
         }
+
+    async def endless(_: Any) -> None:
+        await asyncio.Event().wait()
 
     for endpoint_id in ("bench/job", "bench/warm-up"):
         emulator.endpoint(endpoint_id, runners=10_000)(job)
     emulator.endpoint("bench/report", public=True)(report)
+    emulator.endpoint("bench/endless", runners=10_000)(endless)
+    emulator.endpoint("bench/waiting", runners=1)(endless)
     async with emulator:
         print(emulator.url, flush=True)
         stop = asyncio.Event()

@@ -12,7 +12,7 @@ from fal_async.emulator.admin.page_routes import PAGE, wants_page
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.downtime import Downtime
 from fal_async.emulator.faults.delivery import deliver, stall
-from fal_async.emulator.faults.effect import NO_EFFECT
+from fal_async.emulator.faults.effect import NO_EFFECT, Effect
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.operations import (
     files,
@@ -139,11 +139,10 @@ class Gateway:
             call.body = b"" if call.route.kind in STREAMED else await _read(request)
         except web.RequestPayloadError as error:
             return to_response(bad_request(f"The request body could not be read: {error}"))
-        entry = _entry(call)
+        entry = self._recorded(call)
         if call.route.kind in STREAMED:
             _continue(request)
             call.streamed = Body(request, entry)
-        self._core.recorder.open(entry)
         fault = self._core.faults.take(call.route.kind, call.endpoint_id)
         call.effect = NO_EFFECT if fault is None else fault.effect
         response = None
@@ -152,15 +151,30 @@ class Gateway:
         except ConnectionError:
             pass  # the client has left
         finally:
-            entry.endpoint_id, entry.request_id = call.endpoint_id, call.request_id
-            entry.status = None if response is None else response.status
-            if (ended := self._core.recorder.ended) is not None:
-                ended(entry, response, None if fault is None else fault.kind)
+            if entry is not None:
+                entry.endpoint_id, entry.request_id = call.endpoint_id, call.request_id
+                entry.status = None if response is None else response.status
+                if (ended := self._core.recorder.ended) is not None:
+                    ended(entry, response, None if fault is None else fault.kind)
         return no_answer() if response is None else response
+
+    def _recorded(self, call: Call) -> Entry | None:
+        """Count a request, and return its entry; None if it would be neither stored nor logged."""
+        recorder = self._core.recorder
+        entry = _entry(call) if recorder.keeps or recorder.ended is not None else None
+        recorder.open(call.route.kind, entry)
+        return entry
 
     async def _respond(self, call: Call) -> web.StreamResponse | None:
         """Return the response, or None if the connection ends without an answer."""
         effect = call.effect
+        if effect is NO_EFFECT:
+            reply = await self._answer(call)
+            return to_response(reply) if isinstance(reply, Answer) else reply
+        return await self._respond_with(effect, call)
+
+    async def _respond_with(self, effect: Effect, call: Call) -> web.StreamResponse | None:
+        """Do the same as `_respond` for a call with a fault."""
         if effect.away is not None:
             self._downtime.go_away(effect.away)
         reply: Reply | None = None

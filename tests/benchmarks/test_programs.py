@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import storage, streaming
+from benchmarks.emulator_load import measures
 from benchmarks.harness import processes
 
 
@@ -32,3 +33,10 @@ def test_every_client_reads_the_whole_stream(table: str, count: int) -> None:
     taken = streaming.take(table, count, rounds=1)
     assert {figures["count"] for rounds in taken.values() for figures in rounds} == {count}
     assert "fal_async" in taken
+
+
+def test_the_load_of_the_emulator_is_measured_with_every_request_answered() -> None:
+    assert measures.at_once(20)["lost"] == 0
+    assert measures.waiting_jobs(20).keys() == {"submit", "status", "cancel"}
+    assert measures.status_streams(3)["mib"] > 0
+    assert measures.requests("bare", 0.1)["per_cpu_second"] > 0

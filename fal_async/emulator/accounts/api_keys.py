@@ -53,6 +53,7 @@ class KeyRack:
     def __init__(self) -> None:
         self._keys: dict[str, ApiKey] = {}
         self._deleted: set[str] = set()
+        self._own: ApiKey | None = None
         self.since: float = time.time()
         """When the account was made, in seconds since the epoch."""
 
@@ -66,7 +67,12 @@ class KeyRack:
         return found if found is not None and found.key == given else None
 
     def _first(self, key: str) -> ApiKey | None:
-        return None if key in self._deleted else ApiKey(key=key, alias=id_of(key), created_at=self.since)
+        if key in self._deleted:
+            return None
+        # One value for all calls with this key, because each of their jobs refers to it.
+        if self._own is None or self._own.key != key:
+            self._own = ApiKey(key=key, alias=id_of(key), created_at=self.since)
+        return self._own
 
     def add(self, alias: str) -> ApiKey:
         key = new_key(alias)

@@ -35,6 +35,8 @@ class Keyring:
         self.anonymous: Account = anonymous()
         self._logins: dict[str, tuple[float, Account]] = {}
         self._tokens: dict[str, tuple[float, Account]] = {}
+        self._known: dict[str, Credential] = {}
+        """The latest credential of each API key, shared by the jobs of all calls with the key."""
 
     def add(self, key: str, *, nickname: str | None = None, concurrency: int | None = None) -> Account:
         """Add an account. Raise ValueError for a malformed key, or if the key or the nickname is in use."""
@@ -60,10 +62,20 @@ class Keyring:
             until, account = self._tokens.get(value, (0.0, self.anonymous))
             if until > time.time():
                 return Credential(account=account, is_admin=True, login=True)
-        for account in self.accounts.values() if scheme.lower() == "key" else ():
-            if (key := account.find_key(value)) is not None:
-                return Credential(account=account, key=key, is_admin=key.is_admin)
+        if scheme.lower() == "key" and (known := self._credential_of_key(value)) is not None:
+            return known
         return Credential(account=self.anonymous if self.require else self.main, is_admin=not self.require)
+
+    def _credential_of_key(self, given: str) -> Credential | None:
+        known = self._known.get(given)
+        if known is not None and known.account.find_key(given) == known.key:
+            return known
+        for account in self.accounts.values():
+            if (key := account.find_key(given)) is not None:
+                found = self._known[given] = Credential(account=account, key=key, is_admin=key.is_admin)
+                return found
+        self._known.pop(given, None)
+        return None
 
     def refusal(
         self, account: Account, headers: Mapping[str, str], *, kind: str, public: bool, what: str

@@ -10,6 +10,8 @@ from typing import Any
 import attrs
 
 _DIGEST = 16
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+"""One encoder for all inputs: `json.dumps` with these arguments would make one for each input."""
 
 
 @attrs.frozen(kw_only=True)
@@ -41,8 +43,11 @@ def input_digest(input: Any) -> str:
     Raises:
         TypeError: If the input is not JSON.
     """
-    text = json.dumps(input, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[: 2 * _DIGEST]
+    return _digest(input).hex()
+
+
+def _digest(input: Any) -> bytes:
+    return hashlib.sha256(_encode(input).encode()).digest()[:_DIGEST]
 
 
 class Books:
@@ -54,8 +59,8 @@ class Books:
     """
 
     def __init__(self) -> None:
-        # By endpoint and digest. Digests are bytes and the ids one str, so that 100,000 entries stay small.
-        self._taken: dict[str, dict[bytes, str]] = {}
+        # By endpoint and digest. Most inputs occur once: they have no list, so that 100,000 entries stay small.
+        self._taken: dict[str, dict[bytes, str | list[str]]] = {}
 
     def enter(self, endpoint_id: str, input: Any, request_id: str) -> None:
         """Add an accepted request; only the emulator calls this.
@@ -66,20 +71,24 @@ class Books:
             request_id: id of the request.
         """
         try:
-            digest = bytes.fromhex(input_digest(input))
+            digest = _digest(input)
         except (TypeError, ValueError):  # an application may accept input that is not JSON
             return
         lines = self._taken.setdefault(endpoint_id, {})
         before = lines.get(digest)
-        lines[digest] = request_id if before is None else f"{before} {request_id}"
+        if before is None:
+            lines[digest] = request_id
+        elif isinstance(before, str):
+            lines[digest] = [before, request_id]
+        else:
+            before.append(request_id)
 
     def __iter__(self) -> Iterator[Line]:
         """Yield one line per endpoint and input."""
         for endpoint_id, lines in self._taken.items():
-            for digest, ids in lines.items():
-                yield Line(
-                    endpoint_id=endpoint_id, input_digest=digest.hex(), request_ids=tuple(ids.split(" "))
-                )
+            for digest, taken in lines.items():
+                ids = (taken,) if isinstance(taken, str) else tuple(taken)
+                yield Line(endpoint_id=endpoint_id, input_digest=digest.hex(), request_ids=ids)
 
     def taken(self, endpoint_id: str, input: Any) -> int:
         """Return how many requests were accepted for an input.
@@ -91,8 +100,8 @@ class Books:
         Raises:
             TypeError: If the input is not JSON.
         """
-        ids = self._taken.get(endpoint_id, {}).get(bytes.fromhex(input_digest(input)))
-        return 0 if ids is None else ids.count(" ") + 1
+        taken = self._taken.get(endpoint_id, {}).get(_digest(input))
+        return 0 if taken is None else _count(taken)
 
     def total(self, endpoint_id: str) -> int:
         """Return how many requests of an endpoint were accepted.
@@ -100,7 +109,7 @@ class Books:
         Args:
             endpoint_id: the endpoint.
         """
-        return sum(ids.count(" ") + 1 for ids in self._taken.get(endpoint_id, {}).values())
+        return sum(_count(taken) for taken in self._taken.get(endpoint_id, {}).values())
 
     def repeated(self) -> list[Line]:
         """Return the inputs for which more than one request was accepted."""
@@ -109,3 +118,7 @@ class Books:
     def clear(self) -> None:
         """Delete all entries, so that every count is 0."""
         self._taken.clear()
+
+
+def _count(taken: str | list[str]) -> int:
+    return 1 if isinstance(taken, str) else len(taken)

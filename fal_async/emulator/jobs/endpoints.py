@@ -38,9 +38,11 @@ class Endpoint(Served):
     input_schema: Mapping[str, Any] | None = None
     output_schema: Mapping[str, Any] | None = None
     realtime: RealtimeOptions = attrs.field(factory=RealtimeOptions)
+    streams: bool = attrs.field(init=False)
+    """Whether the function is an async generator: determined once, because each call asks for it."""
 
-    @property
-    def streams(self) -> bool:
+    @streams.default
+    def _streams(self) -> bool:
         return _is(inspect.isasyncgenfunction, self.function)
 
     async def call(self, input: Any, job: JobContext) -> Any:

@@ -53,8 +53,19 @@ class CallOptions:
     tags: Mapping[str, str] = attrs.field(factory=dict)
 
 
+_NO_OPTIONS = CallOptions()
+
+
 def parse_options(headers: Mapping[str, str], query: Mapping[str, str]) -> CallOptions:
     """Read the options; `headers` must ignore the case of names. Raise `BadOption` for a bad value."""
+    # Most calls have no option. They share one value, since each job keeps its own.
+    if not query and not any(name[:6].lower() == "x-fal-" for name in headers):
+        return _NO_OPTIONS
+    options = _parsed(headers, query)
+    return _NO_OPTIONS if options == _NO_OPTIONS else options
+
+
+def _parsed(headers: Mapping[str, str], query: Mapping[str, str]) -> CallOptions:
     return CallOptions(
         start_timeout=_start_timeout(headers),
         # "can only lower; unknown values ignored" (3.1)

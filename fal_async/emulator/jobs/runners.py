@@ -298,9 +298,7 @@ def _to_be_retried(job: Job, answer: Answer) -> bool:
     """
     if job.via != "queue" or job.attempts > job.options.extra_attempts:
         return False
-    said = {name.lower(): value for name, value in answer.headers.items()}.get(
-        "x-fal-needs-retry", ""
-    ).lower()
-    if answer.status >= 500 or answer.status == 429:
-        return said in _TRUE or (answer.status in (503, 504) and said not in _FALSE)
-    return False
+    if answer.status < 500 and answer.status != 429:
+        return False
+    said = {name.lower(): value for name, value in answer.headers.items()}.get("x-fal-needs-retry", "")
+    return said.lower() in _TRUE or (answer.status in (503, 504) and said.lower() not in _FALSE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from fal_async.emulator.core import Call, Core
@@ -78,6 +79,7 @@ def outcome(job: Job) -> Answer:
     return job.answer.with_headers(headers)
 
 
+@lru_cache(256)
 def _decimal(units: float) -> str:
     """Return the units with all their digits and without an exponent."""
     return f"{Decimal(str(units)).normalize():f}"

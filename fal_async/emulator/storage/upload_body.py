@@ -20,10 +20,11 @@ _PIECE = 1024 * 1024
 
 
 class Body:
-    """The body of one request, not read yet. `entry.size` counts the bytes that have arrived."""
+    """The body of one request, not read yet. The size in its entry, if any, grows with the bytes that arrive."""
 
-    def __init__(self, request: web.BaseRequest, entry: Entry) -> None:
+    def __init__(self, request: web.BaseRequest, entry: Entry | None) -> None:
         self._request, self._entry = request, entry
+        self._size = 0
 
     @property
     def declared(self) -> int | None:
@@ -56,12 +57,14 @@ class Body:
     async def discard(self, share: float = 1.0) -> None:
         """Read a share of the announced body, 0 to 1, and discard it."""
         wanted = (self.declared or 0) * share
-        while self._entry.size < wanted and await self._next():
+        while self._size < wanted and await self._next():
             pass
 
     async def _next(self) -> bytes:
         chunk = await self._request.content.readany()
-        self._entry.size += len(chunk)
+        self._size += len(chunk)
+        if self._entry is not None:
+            self._entry.size = self._size
         return chunk
 
 

@@ -40,8 +40,10 @@ def make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: A
 
 def preflight(request: web.BaseRequest) -> web.Response | None:
     """Return the answer to a preflight request; None if the request is not one."""
+    if request.method != "OPTIONS":
+        return None
     method = request.headers.get("Access-Control-Request-Method")
-    if request.method != "OPTIONS" or method is None or not _is_from_a_page(request):
+    if method is None or not _is_from_a_page(request):
         return None
     headers = {
         "Access-Control-Allow-Methods": method,

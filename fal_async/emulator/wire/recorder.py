@@ -81,12 +81,12 @@ class Recorder:
         self.ended: Callable[[Entry, web.StreamResponse | None, str | None], None] | None = None
         """Is called with each HTTP request that has ended, its response and the kind of its fault."""
 
-    def open(self, entry: Entry) -> None:
-        """Store and count an HTTP request. Calls of `/_emulator` are ignored, since the test makes them."""
-        if entry.kind == "admin":
+    def open(self, kind: str, entry: Entry | None) -> None:
+        """Count an HTTP request, and store its entry. Calls of `/_emulator` are ignored: the test makes them."""
+        if kind == "admin":
             return
-        self._counts[entry.kind] += 1
-        if self.keeps:
+        self._counts[kind] += 1
+        if self.keeps and entry is not None:
             self._keep(entry)
         for watcher in self._watchers:
             watcher.set()

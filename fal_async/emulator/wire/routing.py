@@ -101,8 +101,12 @@ class Route:
     storage: StoragePath | None = None
 
 
+@lru_cache(1024)
 def parse(method: str, path: str, host: str = "") -> Route:
-    """Return the route of a path. If `host` is one of fal's host names, it counts as the first segment."""
+    """Return the route of a path. If `host` is one of fal's host names, it counts as the first segment.
+
+    Cached, because submits of an endpoint and polls of a request repeat their path.
+    """
     segments = [segment for segment in path.split("/") if segment]
     if (name := host_name(host)) in FAL_HOSTS:
         segments.insert(0, name)

@@ -82,6 +82,7 @@ def test_the_recorder_drops_old_requests_above_its_limit_of_bytes() -> None:
     recorder = Recorder(record=True, limit=1000, max_bytes=100)
     for size in (60, 30, 50, 200):
         recorder.open(
+            "run",
             Entry(
                 method="POST",
                 path="/",
@@ -93,7 +94,7 @@ def test_the_recorder_drops_old_requests_above_its_limit_of_bytes() -> None:
                 request_id=None,
                 at=0.0,
                 body=bytes(size),
-            )
+            ),
         )
     # The latest one is kept, whatever its size.
     assert [len(one.body) for one in recorder.requests()] == [200]
