@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import attrs
 from aiohttp import web
@@ -34,6 +35,21 @@ from fal_async.emulator.wire.storage_paths import StoragePath
 
 
 @attrs.frozen(kw_only=True)
+class Replaced:
+    """An endpoint that was added over HTTP, and what was served under its id before.
+
+    Attributes:
+        document: its table, as it was sent.
+        endpoint: the endpoint before; None if there was none.
+        price: its price; None if it had none.
+    """
+
+    document: Mapping[str, Any]
+    endpoint: Endpoint | None
+    price: Price | None
+
+
+@attrs.frozen(kw_only=True)
 class Core:
     """The parts of one emulator."""
 
@@ -54,6 +70,8 @@ class Core:
     realtime_tokens: RealtimeTokenStore = attrs.field(factory=RealtimeTokenStore)
     kept_answers: KeptAnswers = attrs.field(factory=KeptAnswers)
     workflows: WorkflowStore = attrs.field(factory=WorkflowStore)
+    declared: dict[str, Replaced] = attrs.field(factory=dict)
+    """The endpoints that were added over HTTP, by id."""
 
     def serve(self, endpoint: Endpoint, price: Price | None) -> None:
         """Add an endpoint and its price."""

@@ -31,7 +31,7 @@ EXAMPLES = (
     "fal-async emulator --port 8765",
     "FAL_BASE_URL=http://127.0.0.1:8765 FAL_KEY=emulator:key fal-async run fal-ai/any-llm prompt=hello",
     "fal-async emulator --tls",
-    "fal-async emulator --app shop:endpoints",
+    "fal-async emulator --app shop:endpoints --endpoints models.toml",
 )
 
 

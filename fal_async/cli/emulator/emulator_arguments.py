@@ -74,6 +74,14 @@ def _add_endpoints(parser: argparse.ArgumentParser) -> None:
         help="your own endpoints: a function that takes the emulator, or with ID an ASGI application; "
         "may be repeated",
     )
+    parser.add_argument(
+        "--endpoints",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="endpoints that a TOML or JSON file declares, without Python; may be repeated",
+    )
 
 
 def _add_accounts(parser: argparse.ArgumentParser) -> None:
@@ -151,7 +159,7 @@ def emulator_of(options: argparse.Namespace, certificates: Certificates | None) 
         OSError: If a file of endpoints can't be read.
     """
     from fal_async.emulator.server import Emulator
-    from fal_async.emulator.serving.own_endpoints import add_app
+    from fal_async.emulator.serving.own_endpoints import add_app, add_declared
 
     emulator = Emulator(
         host=options.host,
@@ -177,6 +185,8 @@ def emulator_of(options: argparse.Namespace, certificates: Certificates | None) 
         emulator.add_account(key, concurrency=options.concurrency)
     for app in options.app:
         add_app(emulator, app)
+    for path in options.endpoints:
+        add_declared(emulator, path)
     return emulator
 
 

@@ -94,14 +94,16 @@ class EndpointTable(Generic[M]):
 
     def add(self, endpoint: Endpoint) -> None:
         """Add an endpoint. It replaces an earlier one with the same id, as a new deployment does."""
-        # fal's queue uses `.../requests/{id}` for one request, so no path of an app can have that form.
-        if not _ID.fullmatch(endpoint.endpoint_id) or "requests" in endpoint.endpoint_id.split("/")[2:]:
-            raise ValueError(
-                f"{endpoint.endpoint_id!r} is not an endpoint id: expected owner/app or owner/app/path, "
-                "without a dot in the owner and without 'requests' in the path"
-            )
+        check_endpoint_id(endpoint.endpoint_id)
         check_runners(endpoint.runners)
         self._endpoints[endpoint.endpoint_id] = endpoint
+
+    def restore(self, endpoint_id: str, before: Endpoint | None) -> None:
+        """Serve an earlier endpoint again under its id. None: no endpoint."""
+        if before is None:
+            self._endpoints.pop(endpoint_id, None)
+        else:
+            self._endpoints[endpoint_id] = before
 
     def mount(self, mount: M) -> None:
         """Add an application. It replaces an earlier one with the same id, as a new deployment does."""
@@ -142,6 +144,16 @@ class EndpointTable(Generic[M]):
             return endpoint.public
         served = [endpoint for endpoint in self if endpoint.app_id == endpoint_id]
         return bool(served) and all(endpoint.public for endpoint in served)
+
+
+def check_endpoint_id(endpoint_id: str) -> None:
+    """Raise ValueError if a `str` is not the id of an endpoint."""
+    # fal's queue uses `.../requests/{id}` for one request, so no path of an app can have that form.
+    if not _ID.fullmatch(endpoint_id) or "requests" in endpoint_id.split("/")[2:]:
+        raise ValueError(
+            f"{endpoint_id!r} is not an endpoint id: expected owner/app or owner/app/path, "
+            "without a dot in the owner and without 'requests' in the path"
+        )
 
 
 def check_app_id(app: str) -> None:

@@ -1,4 +1,4 @@
-"""`--app [ID=]module:name`: endpoints of one's own, from a module of the current folder or of the environment."""
+"""`--app [ID=]module:name` and `--endpoints FILE`: endpoints of one's own, in Python or declared in a document."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import importlib
 import inspect
 import os
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from fal_async.emulator.declared.document import read_file
 from fal_async.emulator.server import Emulator
 
 FORM = "expected [ID=]module:name, such as shop:endpoints or me/my-app=shop.main:app"
@@ -35,6 +37,24 @@ def add_app(emulator: Emulator, text: str) -> None:
         emulator.mount(app_id, found)
     else:
         _call(found, emulator, text)
+
+
+def add_declared(emulator: Emulator, path: Path) -> None:
+    """Add the endpoints of a file, which `fal_async/emulator/ENDPOINTS.md` describes.
+
+    Args:
+        emulator: the emulator.
+        path: a TOML file, or a JSON file.
+
+    Raises:
+        ValueError: If the file can't be read, or something in it is wrong.
+    """
+    try:
+        declared = read_file(path)
+    except OSError as error:
+        raise ValueError(f"--endpoints {path}: {error.strerror or error}") from error
+    for each in declared:
+        each.register(emulator)
 
 
 def _module(name: str, text: str) -> ModuleType:
