@@ -11,6 +11,7 @@ from pathlib import Path
 from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.accounts.history import RequestHistory
 from fal_async.emulator.core import Core
+from fal_async.emulator.event_loop import called_in_loop, in_loop
 from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.jobs.books import Books
 from fal_async.emulator.jobs.job import Job
@@ -18,13 +19,14 @@ from fal_async.emulator.storage.upload_store import Upload
 from fal_async.emulator.webhooks.deliveries import Webhooks
 from fal_async.emulator.wire.access_log import AccessLog
 from fal_async.emulator.wire.recorder import RecordedRequest
+from fal_async.emulator.wire.shared_mapping import SharedMapping
 
 
 class Controls:
     """The methods and properties of `Emulator` that do not start or stop it."""
 
     def __init__(self, core: Core) -> None:
-        self._core = core
+        self._core, self._loop = core, core.loop
 
     @property
     def folder(self) -> Path | None:
@@ -50,8 +52,9 @@ class Controls:
     @property
     def accounts(self) -> Mapping[str, Account]:
         """The accounts by nickname, in order of creation; the first is the emulator's own."""
-        return self._core.keyring.accounts
+        return SharedMapping(self._core.keyring.accounts)
 
+    @called_in_loop
     def add_account(
         self, key: str, *, nickname: str | None = None, concurrency: int | None = None
     ) -> Account:
@@ -80,7 +83,7 @@ class Controls:
 
         Completed ones are deleted as `Emulator(keep_jobs=..., forget_after=...)` says.
         """
-        return self._core.jobs.by_id
+        return SharedMapping(self._core.jobs.by_id)
 
     @property
     def books(self) -> Books:
@@ -95,7 +98,7 @@ class Controls:
     @property
     def uploads(self) -> Mapping[str, Upload]:
         """All uploads that were started, by upload id."""
-        return self._core.uploads.uploads
+        return SharedMapping(self._core.uploads.uploads)
 
     def count(self, kind: str | None = None) -> int:
         """Return how many HTTP requests of a kind have arrived.
@@ -109,10 +112,12 @@ class Controls:
         """
         return self._core.recorder.count(kind)
 
+    @called_in_loop
     def clear_requests(self) -> None:
         """Delete the recorded HTTP requests, and set all counts to 0."""
         self._core.recorder.clear()
 
+    @in_loop
     async def wait_for(self, kind: str, count: int = 1, *, timeout: float = 5.0) -> None:
         """Wait until HTTP requests of a kind have arrived. Cancelling it is safe.
 
@@ -165,6 +170,7 @@ class Controls:
         """Webhook deliveries: a log of the attempts, and deliveries on demand."""
         return self._core.webhooks
 
+    @called_in_loop
     def rotate_webhook_key(self, *, retire: bool = False) -> None:
         """Sign deliveries with a new key from now on.
 
@@ -189,6 +195,7 @@ class Controls:
         """Undo `lock_account`."""
         self._core.keyring.main.unlock()
 
+    @called_in_loop
     def add_login(self, refresh_token: str, *, expires_in: float = 86_400.0) -> None:
         """Add a CLI login of the emulator's own account (protocol 1.4).
 
@@ -198,22 +205,27 @@ class Controls:
         """
         self._core.keyring.add_login(refresh_token, expires_in, self._core.keyring.main)
 
+    @called_in_loop
     def revoke_realtime_tokens(self) -> None:
         """Refuse all realtime tokens issued so far; open sessions continue (protocol 6.2)."""
         self._core.realtime_tokens.revoke()
 
+    @called_in_loop
     def revoke_tokens(self) -> None:
         """Refuse all access tokens issued so far with 401; refresh tokens stay valid."""
         self._core.keyring.forget_tokens()
 
+    @called_in_loop
     def revoke_cdn_tokens(self) -> None:
         """Refuse all CDN tokens issued so far with 401; clients can request new ones."""
         self._core.uploads.revoke_tokens()
 
+    @called_in_loop
     def forget_uploads(self) -> None:
         """Delete the uploads that are not complete, as fal does after some time."""
         self._core.uploads.forget_unfinished()
 
+    @called_in_loop
     def expire_files(self, *urls: str, status: int | None = None) -> None:
         """Delete files as if they had expired: reading them fails.
 

@@ -18,6 +18,7 @@ from fal_async.emulator.accounts.prices import UNIT, Price, PriceList, price_of
 from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
 from fal_async.emulator.accounts.workflow_store import WorkflowStore
 from fal_async.emulator.apps.mounts import Mount, Mounts
+from fal_async.emulator.event_loop import EmulatorLoop
 from fal_async.emulator.faults.effect import NO_EFFECT, Effect
 from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.jobs.endpoints import Endpoint, EndpointTable
@@ -53,6 +54,7 @@ class Replaced:
 class Core:
     """The parts of one emulator."""
 
+    loop: EmulatorLoop
     endpoints: EndpointTable[Mount]
     mounts: Mounts
     jobs: JobStore

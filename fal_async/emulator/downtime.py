@@ -20,8 +20,9 @@ class Downtime:
 
     async def restart(self, *, keep_memory: bool, downtime: float) -> None:
         """Stop listening for `downtime` real seconds; without `keep_memory`, cancel and forget all requests."""
-        await self._listener.pause()
+        self._listener.check_open()
         try:
+            await self._listener.pause()
             if not keep_memory:
                 self._core.jobs.forget()
                 self._core.webhooks.forget()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
@@ -112,9 +113,12 @@ class Listener:
         if self._listening is None:
             return
         listening, self._listening = self._listening, None
-        listening.close()
-        self._socket = None
-        self._reserve()
+        try:
+            await self._stop_accepting()
+        finally:
+            listening.close()
+            self._socket = None
+            self._reserve()
         await self._drop_all()
         await listening.wait_closed()
 
@@ -135,6 +139,10 @@ class Listener:
             self._socket.close()
             self._socket = None
         self._server = None
+
+    def check_open(self) -> None:
+        """Raise RuntimeError if the emulator is not started."""
+        self._running()
 
     def _running(self) -> _Server:
         if self._server is None:
@@ -177,6 +185,17 @@ class Listener:
         """Reset all open connections; new ones are accepted."""
         for transport in tuple(self._running().transports.values()):
             reset(transport)
+
+    async def _stop_accepting(self) -> None:
+        """Accept no more connections, and complete those that are being accepted.
+
+        asyncio would lose a connection that it accepts in the step in which its server is closed.
+        """
+        if self._socket is not None:
+            with contextlib.suppress(NotImplementedError):  # Windows has no readers
+                asyncio.get_running_loop().remove_reader(self._socket)
+        for _ in range(_STEPS_TO_ACCEPT):
+            await asyncio.sleep(0)
 
     async def _drop_all(self) -> None:
         server = self._running()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from fal_async.emulator.accounts.prices import UNIT, Price, price_of
 from fal_async.emulator.apps.mounts import Mount
 from fal_async.emulator.core import Core
+from fal_async.emulator.event_loop import called_in_loop
 from fal_async.emulator.jobs.endpoints import Endpoint, EndpointFunction, check_app_id, check_function
 from fal_async.emulator.jobs.realtime_options import RealtimeOptions
 from fal_async.emulator.jobs.served import check_runners
@@ -28,7 +29,7 @@ class Registration:
 
     def __init__(self, core: Core, runners: int) -> None:
         """Store the default of `runners` for endpoints and applications that are registered without it."""
-        self._core = core
+        self._core, self._loop = core, core.loop
         self._default_runners = runners
 
     def endpoint(
@@ -212,6 +213,7 @@ class Registration:
         self._core.endpoints.add(endpoint)
         self._core.prices.set(endpoint.endpoint_id, cost)
 
+    @called_in_loop
     def mount(
         self,
         app_id: str,

@@ -5,6 +5,7 @@ Citations such as (protocol 9.4) are sections of `fal_async/protocol/README.md`.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from decimal import Decimal
 from pathlib import Path
@@ -22,12 +23,14 @@ from fal_async.emulator.controls import Controls
 from fal_async.emulator.core import Core
 from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_RUNNERS
 from fal_async.emulator.downtime import Downtime
+from fal_async.emulator.event_loop import EmulatorLoop, called_in_loop, in_loop
 from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.gateway import Gateway
 from fal_async.emulator.jobs.endpoints import EndpointTable
 from fal_async.emulator.jobs.job_store import JobStore
 from fal_async.emulator.jobs.runner_table import RunnerTable
 from fal_async.emulator.listener import Listener
+from fal_async.emulator.loop_thread import LoopThread
 from fal_async.emulator.registration import Registration
 from fal_async.emulator.storage.file_store import FileStore
 from fal_async.emulator.storage.upload_store import MAX_TOKEN_LIFETIME, UploadStore
@@ -41,7 +44,10 @@ if TYPE_CHECKING:
 class Emulator(Controls, Registration):
     """Serve a complete local fal on one loopback port.
 
-    Use it as `async with Emulator() as emulator:`, or call `start()` and `stop()`. A client of it is
+    `with Emulator() as emulator:` runs it in a thread with an event loop of its own, so that synchronous code,
+    other threads and every event loop can use it. `async with Emulator() as emulator:`, or `start()` and `stop()`,
+    run it in the caller's event loop. Either way, its methods and properties may be used from other threads and
+    loops, and endpoint functions run in the emulator's event loop. A client of it is
     `Session(credentials=emulator.key, hosts=emulator.hosts)`.
 
     Args:
@@ -93,6 +99,8 @@ class Emulator(Controls, Registration):
         ValueError: If an argument is out of range, or `key` does not have the form id:secret.
     """
 
+    _thread: LoopThread | None = None
+
     def __init__(
         self,
         *,
@@ -130,20 +138,18 @@ class Emulator(Controls, Registration):
         _check_from_0(forget_after=forget_after, file_lifetime=file_lifetime)
         where = None if folder is None else Path(folder)
         files = FileStore(where, lifetime=file_lifetime, gone_status=gone_status)
-        prices = PriceList()
-        jobs = JobStore(prices=prices, retention=retention, limit=keep_jobs, forget_after=forget_after)
-        hooks = Webhooks(jobs=jobs, policy=webhooks or WebhookPolicy(), speed=speed)
+        loop, prices = EmulatorLoop(), PriceList()
+        jobs = JobStore(loop, prices, retention=retention, limit=keep_jobs, forget_after=forget_after)
+        hooks = Webhooks(loop, jobs=jobs, policy=webhooks or WebhookPolicy(), speed=speed)
+        runner_table = RunnerTable(
+            speed=speed, retry_pause=retry_pause, files=files, completed=hooks.completed, new_id=jobs.new_id
+        )
         core = Core(
+            loop=loop,
             endpoints=EndpointTable[Mount](),
             mounts=Mounts(),
             jobs=jobs,
-            runners=RunnerTable(
-                speed=speed,
-                retry_pause=retry_pause,
-                files=files,
-                completed=hooks.completed,
-                new_id=jobs.new_id,
-            ),
+            runners=runner_table,
             webhooks=hooks,
             files=files,
             uploads=UploadStore(token_lifetime=cdn_token_lifetime, min_part_size=min_part_size),
@@ -166,6 +172,37 @@ class Emulator(Controls, Registration):
 
     # Start, stop and outages.
 
+    def __enter__(self) -> Emulator:
+        """Start a thread with an event loop, call `start` in it, and return the emulator."""
+        self._check_stopped()
+        thread = LoopThread()
+        self._loop.loop = thread.loop
+        try:
+            thread.complete(self._start())
+        except BaseException:
+            self._loop.loop = None
+            thread.end()
+            raise
+        self._thread = thread
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Call `stop`, and end the thread.
+
+        Raises:
+            RuntimeError: As `stop`, or if an endpoint function blocks the thread.
+        """
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        try:
+            thread.complete(self._stop())
+        finally:
+            self._loop.loop = None
+            thread.end()
+
     async def __aenter__(self) -> Emulator:
         """Call `start`, and return the emulator."""
         await self.start()
@@ -186,8 +223,25 @@ class Emulator(Controls, Registration):
             RuntimeError: If the emulator is already started, or a mounted application fails to start.
             OSError: If the port is in use or cannot be bound.
         """
+        self._check_stopped()
+        if self._thread is None:
+            self._loop.loop = asyncio.get_running_loop()
+        try:
+            await self._start()
+        except BaseException:
+            self._leave_loop()
+            raise
+
+    def _check_stopped(self) -> None:
         if self._listener.is_open:
             raise RuntimeError(f"the emulator is already started, at {self.url}")
+
+    def _leave_loop(self) -> None:
+        if self._thread is None:
+            self._loop.loop = None
+
+    @in_loop
+    async def _start(self) -> None:
         await self._core.mounts.open()
         try:
             await self._listener.open(self._gateway.handle)
@@ -203,8 +257,14 @@ class Emulator(Controls, Registration):
         cancelled, call it again.
 
         Raises:
-            RuntimeError: If an endpoint function does not return within 5 s of being cancelled.
+            RuntimeError: If an endpoint function does not return within 5 s of being cancelled, or if the event
+                loop in which the emulator was started does not run.
         """
+        await self._stop()
+        self._leave_loop()
+
+    @in_loop
+    async def _stop(self) -> None:
         await self._downtime.close()
         try:
             await self._listener.close()
@@ -216,6 +276,7 @@ class Emulator(Controls, Registration):
             finally:
                 await self._core.files.close()
 
+    @in_loop
     async def pause(self) -> None:
         """Reset open connections and refuse new ones until `resume`; jobs continue.
 
@@ -226,6 +287,7 @@ class Emulator(Controls, Registration):
         """
         await self._listener.pause()
 
+    @in_loop
     async def resume(self) -> None:
         """Listen again, on the same port; does nothing if the emulator is listening. Cancelling it is safe.
 
@@ -234,6 +296,7 @@ class Emulator(Controls, Registration):
         """
         await self._listener.resume()
 
+    @called_in_loop
     def drop_connections(self) -> None:
         """Reset every open connection; new ones are accepted at once.
 
@@ -242,6 +305,7 @@ class Emulator(Controls, Registration):
         """
         self._downtime.drop_connections()
 
+    @in_loop
     async def restart(self, *, keep_memory: bool = True, downtime: float = 0.0) -> None:
         """Stop listening for a while, then listen again on the same port.
 
@@ -259,6 +323,7 @@ class Emulator(Controls, Registration):
         """
         await self._downtime.restart(keep_memory=keep_memory, downtime=downtime)
 
+    @called_in_loop
     def go_away(self, seconds: float, *, after: float = 0.0) -> None:
         """Schedule a `pause` and the `resume` after it, without waiting for them.
 
@@ -268,6 +333,7 @@ class Emulator(Controls, Registration):
         """
         self._downtime.go_away(seconds, after=after)
 
+    @called_in_loop
     def restart_soon(self, *, keep_memory: bool, downtime: float, after: float = 0.0) -> None:
         """Schedule a `restart`, without waiting for it.
 

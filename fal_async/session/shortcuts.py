@@ -7,74 +7,24 @@ calls work in several calls of `asyncio.run`, and a changed FAL_KEY is used by t
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
-from fal_async.environment import Environment, from_env
+from fal_async.environment import from_env
 from fal_async.errors import shortened
 from fal_async.session import Session
+from fal_async.session.loop_sessions import LoopSessions
 from fal_async.streaming import Beginning, EventStream
 
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound=EventStream[Any])
 
-_CLOSING_LIMIT = 10.0
-"""Seconds for which the loop's thread waits until the sessions are closed, which takes about 7 seconds at most."""
-
-
-class _ClosesSessionsFirst:
-    """Replaces the `close` method of a loop, because asyncio does not notify anyone that a loop is closed.
-
-    It has the only reference to the sessions, so that they exist as long as the loop.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop, self._close = loop, loop.close
-        self.sessions: dict[Environment, Session] = {}
-
-    @classmethod
-    def of(cls, loop: asyncio.AbstractEventLoop) -> _ClosesSessionsFirst:
-        """Return the replacement of this loop's `close`, which is installed on the first call."""
-        kept = loop.close
-        if not isinstance(kept, cls):
-            kept = cls(loop)
-            setattr(loop, "close", kept)  # noqa: B010  type checkers reject an assignment to the attribute
-        return kept
-
-    def __call__(self) -> None:
-        try:
-            if not self._loop.is_running():  # else the loop's own `close` raises
-                self._close_sessions()
-        finally:
-            self._close()
-            if vars(self._loop).get("close") is self:
-                del self._loop.close
-
-    def _close_sessions(self) -> None:
-        sessions, self.sessions = tuple(self.sessions.values()), {}
-        if not sessions or self._loop.is_closed():
-            return
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            self._loop.run_until_complete(_close_all(sessions))
-        else:
-            # Another loop is running in this thread, so this loop can only run in another thread.
-            closing = threading.Thread(target=lambda: self._loop.run_until_complete(_close_all(sessions)))
-            closing.start()
-            closing.join(_CLOSING_LIMIT)
-
-
-async def _close_all(sessions: tuple[Session, ...]) -> None:
-    await asyncio.gather(*(session.aclose() for session in sessions))
-
 
 async def current_session() -> Session:
     """Return the session of the running loop and the present environment variables, opened on the first call."""
-    kept = _ClosesSessionsFirst.of(asyncio.get_running_loop()).sessions
+    kept = LoopSessions.of(asyncio.get_running_loop()).sessions
     environment = from_env()
     session = kept.get(environment)
     if session is None or session.closed:

@@ -1,36 +1,34 @@
-"""The documents' examples of a test with the fixtures of the pytest plugin pass under pytest."""
+"""The documents' examples of tests with the fixtures of the pytest plugin pass under pytest."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
+from tests.documents.code_blocks import PYTHON
+from tests.emulator.pytest_plugin.running import ASYNCIO, run_pytest
 
-ROOT = Path(__file__).parents[2]
+EXAMPLES = [block for block in PYTHON if "test_plugin_example.py runs" in block.how]
+
+SHARED = """
+def test_one(fal_emulator):
+    fal_emulator.add_account("other:key")
+
+def test_other(fal_emulator, fal_env):
+    assert "other" in fal_emulator.accounts
+"""
 
 
-@pytest.mark.parametrize("document", ["README.md", "fal_async/emulator/README.md"])
-def test_a_documents_example_of_a_test_passes_under_pytest(tmp_path: Path, document: str) -> None:
-    found = re.search(r"```python\n(async def test_my_pipeline.*?)```", (ROOT / document).read_text(), re.S)
-    assert found is not None
-    (tmp_path / "test_example.py").write_text(found[1])
-    (tmp_path / "pytest.ini").write_text(
-        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
-    )
-    # Named, and without what is installed: so it is this tree's plugin, installed or not.
-    plugins = ["-p", "pytest_asyncio.plugin", "-p", "fal_async.emulator.pytest_plugin"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *plugins, "-q"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 passed" in done.stdout
+def test_the_documents_examples_of_tests_pass_under_pytest(tmp_path: Path) -> None:
+    """A comment in the first line of a block names its file. `conftest.py` is for a folder of its own."""
+    files = {}
+    for number, block in enumerate(EXAMPLES):
+        named = re.match(r"# (\w+)\.py\n", block.code)
+        files[named[1] if named else f"test_{number}"] = block.code
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "conftest.py").write_text(files.pop("conftest"))
+    (shared / "test_shared.py").write_text(SHARED)
+    done = run_pytest(tmp_path, *ASYNCIO, "--asyncio-mode=auto", **files)
+    count = sum(len(re.findall(r"^(?:async )?def test_", block.code, re.M)) for block in EXAMPLES)
+    assert done.summary == f"{count + 2} passed", done.shown

@@ -48,11 +48,9 @@ def written(block: Block, folder: Path, name: str = "block.py") -> Path:
 
 async def test_the_tests_of_a_fastapi_app_pass_under_pytest(tmp_path: Path) -> None:
     written(BLOCKS["pytest"], tmp_path, "test_app.py")
-    (tmp_path / "pytest.ini").write_text(
-        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
-    )
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     # Named, and without what is installed: so it is this tree's plugin, installed or not.
-    plugins = ("-p", "pytest_asyncio.plugin", "-p", "fal_async.emulator.pytest_plugin")
+    plugins = ("-p", "fal_async.emulator.pytest_plugin")
     out, _ = await output_of(
         *(sys.executable, "-m", "pytest", *plugins, "-q"), cwd=tmp_path, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"
     )

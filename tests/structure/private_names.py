@@ -18,5 +18,6 @@ def _foreign_private_attributes(path: Path) -> list[str]:
         if isinstance(node, ast.Attribute)
         and node.attr.startswith("_")
         and not node.attr.startswith("__")
-        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+        # The names of `sys` with an underscore, such as sys._current_frames, are documented.
+        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "sys"))
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,6 +41,7 @@ class FaultScript:
     def __init__(self, seed: int = 0) -> None:
         self._entries: list[_Entry] = []
         self._random = random.Random(seed)
+        self._lock = threading.Lock()  # tests may add and remove faults in another thread
         self.struck: int = 0
 
     def __iter__(self) -> Iterator[Fault]:
@@ -79,8 +81,8 @@ class FaultScript:
         """
         for fault in faults:
             check_operation(fault.kind, fault.on)
-        for fault in faults:
-            self._entries.append(_Entry(fault, fault.after, fault.times))
+        with self._lock:
+            self._entries.extend(_Entry(fault, fault.after, fault.times) for fault in faults)
 
     def remove(self, fault: Fault) -> None:
         """Remove a fault. It does nothing if the fault has already applied `times` times or was never added.
@@ -88,11 +90,13 @@ class FaultScript:
         Args:
             fault: the fault; equal faults are removed, too.
         """
-        self._entries = [entry for entry in self._entries if entry.fault != fault]
+        with self._lock:
+            self._entries = [entry for entry in self._entries if entry.fault != fault]
 
     def clear(self) -> None:
         """Remove all faults."""
-        self._entries.clear()
+        with self._lock:
+            self._entries.clear()
 
     def take(self, kind: str, endpoint_id: str | None) -> Fault | None:
         """Return the fault for a call, and count it as applied; None if no fault matches.
@@ -105,10 +109,11 @@ class FaultScript:
         """
         if not self._entries or kind in _WIRE_KINDS:
             return None
-        for entry in self._entries:
-            if _fits(entry.fault, kind, endpoint_id) and self._applies(entry):
-                self.struck += 1
-                return entry.fault
+        with self._lock:
+            for entry in self._entries:
+                if _fits(entry.fault, kind, endpoint_id) and self._applies(entry):
+                    self.struck += 1
+                    return entry.fault
         return None
 
     def _applies(self, entry: _Entry) -> bool:

@@ -85,8 +85,9 @@ class Books:
 
     def __iter__(self) -> Iterator[Line]:
         """Yield one line per endpoint and input."""
-        for endpoint_id, lines in self._taken.items():
-            for digest, taken in lines.items():
+        # Copies, since a test may iterate in another thread than that of the emulator.
+        for endpoint_id, lines in list(self._taken.items()):
+            for digest, taken in list(lines.items()):
                 ids = (taken,) if isinstance(taken, str) else tuple(taken)
                 yield Line(endpoint_id=endpoint_id, input_digest=digest.hex(), request_ids=ids)
 
@@ -109,7 +110,7 @@ class Books:
         Args:
             endpoint_id: the endpoint.
         """
-        return sum(_count(taken) for taken in self._taken.get(endpoint_id, {}).values())
+        return sum(_count(taken) for taken in list(self._taken.get(endpoint_id, {}).values()))
 
     def repeated(self) -> list[Line]:
         """Return the inputs for which more than one request was accepted."""

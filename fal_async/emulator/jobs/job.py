@@ -20,6 +20,7 @@ import attrs
 from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.accounts.credential import Credential
 from fal_async.emulator.accounts.prices import Price
+from fal_async.emulator.event_loop import EmulatorLoop, in_loop
 from fal_async.emulator.jobs.options import CallOptions
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.storage.lifecycle import Lifecycle
@@ -99,6 +100,7 @@ class Job:
     price: Price | None = None
     payloads_deleted: bool = False
     forgotten: bool = False
+    _loop: EmulatorLoop = attrs.field(factory=EmulatorLoop, repr=False)
     watchers: set[asyncio.Event] = attrs.field(factory=set, init=False, repr=False)
 
     @property
@@ -159,6 +161,7 @@ class Job:
         for watcher in self.watchers:
             watcher.set()
 
+    @in_loop
     async def wait_for(self, state: str, timeout: float | None = None) -> str:
         """Wait until the job is in a state, or completed. Cancelling the wait is safe: the job continues.
 

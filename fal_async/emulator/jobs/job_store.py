@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fal_async.emulator.accounts.prices import PriceList
+from fal_async.emulator.event_loop import EmulatorLoop
 from fal_async.emulator.jobs.books import Books
 from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.jobs.served import Served
@@ -32,10 +33,16 @@ class JobStore:
     """
 
     def __init__(
-        self, *, prices: PriceList, retention: float | None, limit: int, forget_after: float | None
+        self,
+        loop: EmulatorLoop,
+        prices: PriceList,
+        *,
+        retention: float | None,
+        limit: int,
+        forget_after: float | None,
     ) -> None:
         self._retention, self._limit, self._forget_after = retention, limit, forget_after
-        self._prices = prices
+        self._prices, self._loop = prices, loop
         # Not a dict: finding its first entry takes as many steps as entries were deleted before it.
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._ended: deque[Job] = deque()
@@ -59,6 +66,7 @@ class JobStore:
             input=input,
             via=via,
             submitted_at=time.time(),
+            loop=self._loop,
             **details,
         )
         job.gateway_request_id = job.request_id

@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from fal_async.emulator.accounts.account import Account
+from fal_async.emulator.event_loop import explanation
 from fal_async.emulator.jobs.endpoints import to_answer
 from fal_async.emulator.jobs.job import COMPLETED, IN_PROGRESS, IN_QUEUE, FileKeeper, Job, JobContext
 from fal_async.emulator.jobs.served import Served
@@ -214,8 +215,10 @@ class Runners:
             return error.answer()
         except Exception as error:
             job.exception = error
+            if (explained := explanation(error)) is not None:
+                error.add_note(explained)
             logger.exception("endpoint %s failed on request %s", job.endpoint_id, job.request_id)
-            return request_error(500, "Internal Server Error")
+            return request_error(500, explained or "Internal Server Error")
 
     def _ended(self, job: Job, slot: _Slot, task: asyncio.Task[Answer]) -> None:
         self._free += 1

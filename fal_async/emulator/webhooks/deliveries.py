@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import attrs
 
+from fal_async.emulator.event_loop import EmulatorLoop, called_in_loop, in_loop
 from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.jobs.job_store import JobStore
 from fal_async.emulator.webhooks.payloads import delivery_body
@@ -118,11 +119,12 @@ class Webhooks:
         ended: how many attempts have ended so far.
     """
 
-    def __init__(self, *, jobs: JobStore, policy: WebhookPolicy, speed: float) -> None:
+    def __init__(self, loop: EmulatorLoop, *, jobs: JobStore, policy: WebhookPolicy, speed: float) -> None:
         self.automatic = True
         self.keys: WebhookKeys = WebhookKeys()
         self.ended: int = 0
         self._jobs, self._policy, self._speed = jobs, policy, speed
+        self._loop = loop
         self._attempts: deque[WebhookAttempt] = deque(maxlen=_KEPT_ATTEMPTS)
         self._under_way: set[asyncio.Task[Any]] = set()
         self._watchers: set[asyncio.Event] = set()
@@ -161,6 +163,7 @@ class Webhooks:
         """How many automatic and `deliver_soon` deliveries are being sent, or wait for a retry."""
         return len(self._under_way)
 
+    @in_loop
     async def wait_for(self, count: int = 1, *, timeout: float = 5.0) -> list[WebhookAttempt]:
         """Wait until a number of attempts have ended. Cancelling it is safe.
 
@@ -184,6 +187,7 @@ class Webhooks:
             ) from None
         return self.attempts
 
+    @in_loop
     async def wait_until_idle(self, *, timeout: float = 5.0) -> None:
         """Wait until no delivery is pending. Cancelling it is safe.
 
@@ -243,6 +247,7 @@ class Webhooks:
         asked = job.via == "queue" and job.options.webhook_url is not None and not job.forgotten
         return asked and self._open and self.automatic
 
+    @in_loop
     async def deliver(
         self,
         request_id: str,
@@ -279,6 +284,7 @@ class Webhooks:
         sent = _unsent(job, target, 1, true_body if body is None else body, {**signed, **(headers or {})})
         return await self._post(sent, self._policy.first_limit)
 
+    @called_in_loop
     def deliver_soon(self, request_id: str, url: str | None = None, *, age: float = 0.0) -> None:
         """Schedule a `deliver`, without waiting for it. Its later errors are only logged.
 

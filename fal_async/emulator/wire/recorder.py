@@ -99,7 +99,8 @@ class Recorder:
         return dict(self._counts)
 
     def requests(self) -> list[RecordedRequest]:
-        return [RecordedRequest(**attrs.asdict(entry, recurse=False)) for entry in self._entries]
+        # A copy, since a test may ask in another thread than that of the emulator.
+        return [RecordedRequest(**attrs.asdict(entry, recurse=False)) for entry in self._entries.copy()]
 
     def numbered(self) -> list[tuple[int, Entry]]:
         """Return the stored requests, each with its number among all that were stored, from 0."""
