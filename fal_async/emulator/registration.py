@@ -5,6 +5,7 @@ Citations such as (protocol 4.2) are sections of `fal_async/protocol/README.md`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -113,6 +114,9 @@ class Registration:
 
         def register(function: F) -> F:
             takes_job = check_function(function)
+            frame = inspect.currentframe()
+            local = {} if frame is None or frame.f_back is None else dict(frame.f_back.f_locals)
+            schemas = endpoint_parts(endpoint_id, function, input_schema, output_schema, document, local)
             self._add(
                 Endpoint(
                     endpoint_id=endpoint_id,
@@ -126,7 +130,7 @@ class Registration:
                     billable_units=billable_units,
                     metadata=metadata or {},
                     realtime=realtime or RealtimeOptions(),
-                    **endpoint_parts(endpoint_id, function, input_schema, output_schema, document),
+                    **schemas,
                 ),
                 cost,
             )

@@ -18,7 +18,7 @@ from fal_async.emulator.accounts.keys import Keyring
 from fal_async.emulator.accounts.prices import PriceList
 from fal_async.emulator.admin.admin import Admin
 from fal_async.emulator.apps.mounts import Mount, Mounts
-from fal_async.emulator.builtin import builtin_endpoints, stand_ins
+from fal_async.emulator.builtin import builtin_endpoints
 from fal_async.emulator.controls import Controls
 from fal_async.emulator.core import Core
 from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_RUNNERS
@@ -32,6 +32,7 @@ from fal_async.emulator.jobs.runner_table import RunnerTable
 from fal_async.emulator.listener import Listener
 from fal_async.emulator.loop_thread import LoopThread
 from fal_async.emulator.registration import Registration
+from fal_async.emulator.schemas.endpoint_parts import checked_stand_ins
 from fal_async.emulator.storage.file_store import FileStore
 from fal_async.emulator.storage.upload_store import MAX_TOKEN_LIFETIME, UploadStore
 from fal_async.emulator.webhooks.deliveries import WebhookPolicy, Webhooks
@@ -167,7 +168,7 @@ class Emulator(Controls, Registration):
         self._gateway = Gateway(core, admin=Admin(self, self._downtime), downtime=self._downtime)
         for endpoint_id, function, details in builtin_endpoints(plain_pictures) if builtins else ():
             self._serve_builtin(endpoint_id, function, **details)
-        for endpoint, price in stand_ins(plain_pictures, runners) if builtins else ():
+        for endpoint, price in checked_stand_ins(plain_pictures, runners) if builtins else ():
             core.serve(endpoint, price)
 
     # Start, stop and outages.

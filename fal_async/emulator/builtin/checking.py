@@ -1,4 +1,9 @@
-"""Checks of model inputs, with fal's own errors: 422 with one entry per mistake (protocol 9.1)."""
+"""Checks of model inputs, with fal's own errors: 422 with one entry per mistake (protocol 9.1).
+
+Endpoints with a schema are checked by jsonschema (`fal_async/emulator/schemas/input_check.py`), and built-in models
+too if it is installed. This module is kept by hand because the built-in models must also refuse what they can't use
+where only `pip install fal-async` was run. It has the same words.
+"""
 
 from __future__ import annotations
 

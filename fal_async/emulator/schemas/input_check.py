@@ -14,7 +14,7 @@ from fal_async.emulator.wire.answers import ModelError
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
-_MAX_STEPS = 20_000
+_MAX_STEPS = 10_000
 """Steps from a schema to one within it. A longer check would block the emulator; some schemas need millions."""
 _STEPS = (
     *("$ref", "allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas", "contains"),
@@ -68,8 +68,8 @@ class InputCheck:
             return sorted(entries_of(self._validator.iter_errors(input), _MAX_ENTRIES), key=self._place)
         except (RecursionError, ArithmeticError) as error:
             raise ValueError(
-                f"{self._endpoint_id}: this input can't be compared with the endpoint's schema, which refers to "
-                "itself without end, or has too many alternatives or numbers too large"
+                f"{self._endpoint_id}: a value can't be compared with its schema, which refers to itself without "
+                "end, or has too many alternatives or too large numbers"
             ) from error
 
     def _place(self, entry: Mapping[str, Any]) -> int:

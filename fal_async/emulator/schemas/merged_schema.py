@@ -9,7 +9,7 @@ from fal_async.emulator.schemas.normal_schema import is_null, resolved
 
 _MAX_DEPTH = 60
 """How often a schema may lead to another one for the same value."""
-_MAX_STEPS = 50_000
+_MAX_STEPS = 5_000
 """Schemas that are merged for one value with all values within it: `allOf` can ask for billions."""
 _NARROWER: Mapping[str, Callable[[Any, Any], Any]] = {
     **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), max),

@@ -7,7 +7,6 @@ to another document, allows every value. `$defs` of the result has the schemas t
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,11 +16,14 @@ DEFINITIONS = "#/$defs/"
 MAX_SCHEMAS = 50_000
 """Schemas within a schema. fal's documents have fewer than a thousand."""
 _MAX_DEPTH = 100
+_MAX_NUMBER = 1e300
 _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
 _REPEATED_CHOICE = re.compile(r"[*+|}][^()]*\)[*+{]")
 _UNLIMITED = re.compile(r"[*+]|\{\d+,\}")
 _MAX_UNLIMITED = 3
 _INDEX = re.compile(r"[0-9]{1,8}")
+_NOTHING: Mapping[str, Any] = {"not": {}}
+"""Allows no value, as False does."""
 _MISSING: Any = object()
 
 
@@ -42,7 +44,8 @@ def usable_pattern(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Larger integers can't be compared with floats.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_NUMBER
 
 
 def _is_count(value: Any) -> bool:
@@ -58,7 +61,8 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_types(value: Any) -> bool:
-    return value in _TYPES if isinstance(value, str) else _is_names(value) and set(value) <= _TYPES != set()
+    names = [value] if isinstance(value, str) else value
+    return _is_names(names) and bool(names) and set(names) <= _TYPES
 
 
 def _anything(_: Any) -> bool:
@@ -124,7 +128,7 @@ class _Reader:
             name, schema = self._to_read.pop()
             self.definitions[name] = self._read(schema)
         if isinstance(read, bool):
-            return {} if read else {"not": {}}
+            return {} if read else dict(_NOTHING)
         return _followed(read, self.definitions)
 
     def _read(self, schema: Any) -> dict[str, Any] | bool:
@@ -146,12 +150,11 @@ class _Reader:
 
     def _keyword(self, name: str, value: Any) -> Any:
         if name in _VALUES:
-            valid = _VALUES[name](value)
-            return _MISSING if not valid else list(value) if isinstance(value, tuple) else value
+            return _read_value(name, value) if _VALUES[name](value) else _MISSING
         if name in _SCHEMAS and isinstance(value, Mapping | bool):
             return self._read(value)
         if name in _LISTS_OF_SCHEMAS and isinstance(value, list | tuple) and value:
-            return [self._read(one) for one in value]
+            return [dict(_NOTHING) if one is False else self._read(one) for one in value]
         if name in _NAMED_SCHEMAS and isinstance(value, Mapping):
             usable = usable_pattern if name == "patternProperties" else _is_text
             return {key: self._read(one) for key, one in value.items() if usable(key)}
@@ -177,6 +180,12 @@ class _Reader:
         while free in taken:
             free, number = f"{base}{number}", number + 1
         return free
+
+
+def _read_value(name: str, value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        return value
+    return list(dict.fromkeys(value) if name in ("type", "required") else value)
 
 
 def _followed(schema: dict[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:

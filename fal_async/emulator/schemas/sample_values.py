@@ -28,7 +28,7 @@ from fal_async.emulator.schemas.merged_schema import Merger
 
 _FULL_DEPTH = 6
 """Objects within so many others have only their required members, so that recursive schemas end."""
-_MAX_STEPS = 20_000
+_MAX_STEPS = 5_000
 """Values within a value."""
 _MAX_LENGTH = 100_000
 _NOUNS = (
@@ -139,7 +139,7 @@ class _Maker:
         more = schema.get("additionalProperties", True)
         found = {name: self._member(members.get(name, more), name, depth) for name in names}
         least = max(schema.get("minProperties", 0), full and not members and isinstance(more, Mapping))
-        for number in range(least - len(found)):
+        for number in range(_possible(least) - len(found)):
             found[f"key{number + 1}"] = self.make(more, "", depth + 1)
         return found
 
@@ -153,7 +153,7 @@ class _Maker:
         first = schema.get("prefixItems", [])
         least, most = schema.get("minItems", 0), schema.get("maxItems", math.inf)
         usual = 0 if depth >= _FULL_DEPTH else self._wanted.count if depth <= 1 else 1
-        count = int(min(max(usual, least, len(first)), most))
+        count = int(min(max(usual, _possible(least), len(first)), most))
         items: list[Any] = []
         for number in range(count):
             part = first[number] if number < len(first) else schema.get("items", True)
@@ -235,6 +235,12 @@ class _Maker:
         value = low + (high - low) * self._dice.uniform(0.1, 0.9)
         rounded = round(value, 3)
         return rounded if low < rounded < high else value
+
+
+def _possible(count: int) -> int:
+    if count > _MAX_STEPS:
+        raise NoSample(f"it asks for {count} values")
+    return count
 
 
 def _borders(schema: Mapping[str, Any]) -> tuple[float, float]:

@@ -39,15 +39,20 @@ class TypedPart:
     convert: Callable[[Any], Any]
 
 
-def typed_input(function: Callable[..., Any], endpoint_id: str) -> TypedPart | None:
+def typed_input(function: Callable[..., Any], endpoint_id: str, local: Mapping[str, Any]) -> TypedPart | None:
     """Return how the input of a function is read; None if its annotation is not a class with members.
+
+    Args:
+        function: the function of an endpoint.
+        endpoint_id: the endpoint, for messages.
+        local: names where the endpoint is registered: an annotation that is a string may use them.
 
     Raises:
         ModuleNotFoundError: If a package is missing that this needs.
         TypeError: If the class has a member whose type JSON does not have.
     """
     names = list(inspect.signature(function).parameters)
-    kind = _annotation(function, names[0], endpoint_id)
+    kind = _annotation(function, names[0], endpoint_id, local)
     if _is_pydantic(kind):
         return TypedPart(schema=kind.model_json_schema(), convert=lambda input: _by_pydantic(kind, input))
     if not _is_record(kind):
@@ -57,9 +62,11 @@ def typed_input(function: Callable[..., Any], endpoint_id: str) -> TypedPart | N
     return TypedPart(schema=schema, convert=lambda input: _built(kind, check(input)))
 
 
-def typed_output(function: Callable[..., Any], endpoint_id: str) -> TypedPart | None:
+def typed_output(
+    function: Callable[..., Any], endpoint_id: str, local: Mapping[str, Any]
+) -> TypedPart | None:
     """Return how the output of a function becomes JSON, as `typed_input`; of a stream each value of it."""
-    kind = _annotation(function, "return", endpoint_id)
+    kind = _annotation(function, "return", endpoint_id, local)
     if typing.get_origin(kind) in _MANY:
         kind = typing.get_args(kind)[0]
     if _is_pydantic(kind):
@@ -69,13 +76,13 @@ def typed_output(function: Callable[..., Any], endpoint_id: str) -> TypedPart | 
     return TypedPart(schema=_schema(kind, endpoint_id), convert=_plain)
 
 
-def _annotation(function: Callable[..., Any], name: str, endpoint_id: str) -> Any:
-    """Return an annotation; None if there is none, or if its name is unknown where the function is defined."""
+def _annotation(function: Callable[..., Any], name: str, endpoint_id: str, local: Mapping[str, Any]) -> Any:
+    """Return an annotation; None if there is none, or if it has an unknown name."""
     code = inspect.unwrap(function if inspect.isroutine(function) else type(function).__call__)
     found = getattr(code, "__annotations__", {}).get(name)
     if not isinstance(found, str):
         return found
-    names = {**getattr(code, "__globals__", {}), **inspect.getclosurevars(code).nonlocals}
+    names = {**getattr(code, "__globals__", {}), **local}
     try:
         return typing.get_type_hints(_Holder(found), names, include_extras=True)["value"]
     except Exception as error:  # an annotation is any code
