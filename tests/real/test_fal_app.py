@@ -26,12 +26,12 @@ from tests.real.conftest import SCRIPTS, python_with
 @pytest.fixture
 async def port(workshop: Path) -> AsyncIterator[int]:
     """Serve the application; return its port."""
-    python = python_with(workshop, "fal-app", "fal", "uvicorn", "websockets")
+    python = python_with(workshop, "python-fal")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         # Connections before the application has started wait in the queue of this socket.
         port: int = listening.getsockname()[1]
         listening.set_inheritable(True)
-        script = (python, SCRIPTS / "fal_app.py", str(listening.fileno()))
+        script = (python, SCRIPTS / "python" / "fal_app.py", str(listening.fileno()))
         server = await asyncio.create_subprocess_exec(*script, pass_fds=[listening.fileno()])
     try:
         yield port

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ import pytest
 from fal_async import Session
 from fal_async.emulator import Emulator
 from fal_async.integrations.proxy import FalProxy
-from tests.real.conftest import SCRIPTS, node_with, output_of
+from tests.real.conftest import node_with, output_of
 from tests.servers.serving import serving
 
-CLIENT = "@fal-ai/client@1.10.1"
-SCRIPT = "browser_client.mjs"
+SCRIPT = "scripts/browser_client.mjs"
 ENDPOINTS = ["fal-ai/flux/*", "me/**"]
 Client = Callable[[str], Awaitable[Any]]
 
@@ -34,10 +32,7 @@ def emulator(emulator: Emulator) -> Emulator:
 
 @pytest.fixture
 async def client(workshop: Path, emulator: Emulator, fal: Session) -> AsyncIterator[Client]:
-    if shutil.which("npm") is None:
-        pytest.skip("needs Node and npm")
-    folder = node_with(workshop, "fal-ai-client", CLIENT)
-    shutil.copy(SCRIPTS / SCRIPT, folder)
+    folder = node_with(workshop)
     async with serving(FalProxy(endpoints=ENDPOINTS, anonymous=True, session=fal)) as server:
 
         async def run(task: str) -> Any:

@@ -1,0 +1,45 @@
+"""fal's own command line tool and its Python calls: a queued model, a stream, the queue of an app, the account."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import fal.apps
+import httpx
+
+home = tempfile.TemporaryDirectory()
+os.environ["FAL_HOME_DIR"] = home.name
+
+
+def tool(*arguments: str) -> str:
+    program = Path(sys.executable).with_name("fal")
+    run = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+assert "the sea" in tool("api", "fal-ai/any-llm", "prompt=the sea")
+assert "the sea" in tool("api", "fal-ai/any-llm/stream", "prompt=the sea")
+assert json.loads(tool("queue", "size", "flux", "--output", "json")) == {"size": 0}
+assert "flushed" in tool("queue", "flush", "flux")
+assert "emulator" in tool("auth", "whoami")
+
+drawn = fal.apps.run("fal-ai/flux/schnell", {"prompt": "a cat"})
+picture = httpx.get(drawn["images"][0]["url"])
+assert picture.content.startswith(b"\x89PNG")
+handle = fal.apps.submit("fal-ai/flux/schnell", {"prompt": "a cat"})
+assert [type(event).__name__ for event in handle.iter_events(logs=True)][-1] in (
+    "InProgress",
+    "Queued",
+    "Completed",
+)
+assert handle.get()["images"]
+with fal.apps.ws("fal-ai/any-llm") as connection:
+    connection.send({"prompt": "the sea"})
+    assert "the sea" in connection.recv()["output"]
+with tempfile.TemporaryDirectory() as folder:
+    home.cleanup()
+print("done")
