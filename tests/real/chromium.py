@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -66,11 +67,13 @@ class Page:
 @asynccontextmanager
 async def chromium(folder: Path) -> AsyncIterator[Page]:
     """Run a browser with a fresh profile in `folder`."""
+    folder.mkdir(exist_ok=True)
     process = await asyncio.create_subprocess_exec(
         "chromium",
         *FLAGS,
         f"--user-data-dir={folder}",
         "about:blank",
+        env={**os.environ, "TMPDIR": str(folder)},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -110,7 +110,7 @@ PROGRAMS = (
     Program(
         "huggingface_hub",
         "python",
-        "`InferenceClient` with the provider fal-ai: text to image, speech and video, speech to text, image to image "
+        "`InferenceClient` with provider fal-ai: text to image, speech and video, speech to text, image to image "
         "and video, image segmentation",
         (("huggingface.py",),),
     ),
@@ -166,7 +166,7 @@ PROGRAMS = (
     Program(
         "fal-ai-mcp-server",
         NODE,
-        "MCP server: models, search, schema, prices, estimates, generate, status, result, cancel, upload, and usage "
+        "MCP server: models, search, schema, prices, estimates, generate, status, result, cancel, upload; usage "
         "without an admin key",
         (("mcp_server.mjs",),),
     ),

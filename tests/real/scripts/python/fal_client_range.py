@@ -63,7 +63,8 @@ def queue() -> None:
     for image in answer["images"]:
         is_picture(fetched(image["url"]), (512, 512))
     assert isinstance(updates[-1], fal_client.Completed)
-    assert updates[-1].logs and "4/4" in updates[-1].logs[-1]["message"]
+    assert updates[-1].logs
+    assert "4/4" in updates[-1].logs[-1]["message"]
     assert updates[-1].metrics["inference_time"] > 0
     [request_id] = enqueued
     assert fal_client.result(FLUX, request_id) == answer
@@ -81,7 +82,8 @@ def cancelled() -> None:
             break
     fal_client.cancel(TRAINING, handle.request_id)
     *_, last = handle.iter_events(interval=0.005)
-    assert isinstance(last, fal_client.Completed) and last.error_type == "client_cancelled"
+    assert isinstance(last, fal_client.Completed)
+    assert last.error_type == "client_cancelled"
     try:
         handle.get()
     except fal_client.FalClientHTTPError as error:
@@ -97,7 +99,8 @@ def cancelled() -> None:
 def direct() -> None:
     assert "the sea" in fal_client.run(LLM, {"prompt": "the sea"}, hint="me", start_timeout=20)["output"]
     words = list(fal_client.stream(LLM, {"prompt": "the sea"}))
-    assert len(words) > 10 and words[-1]["partial"] is False
+    assert len(words) > 10
+    assert words[-1]["partial"] is False
     for options in ({"max_buffering": 2}, {"use_jwt": False}):
         with fal_client.realtime(LIVE, **options) as connection:
             for size in (64, 128):

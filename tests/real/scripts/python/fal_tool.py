@@ -31,15 +31,9 @@ drawn = fal.apps.run("fal-ai/flux/schnell", {"prompt": "a cat"})
 picture = httpx.get(drawn["images"][0]["url"])
 assert picture.content.startswith(b"\x89PNG")
 handle = fal.apps.submit("fal-ai/flux/schnell", {"prompt": "a cat"})
-assert [type(event).__name__ for event in handle.iter_events(logs=True)][-1] in (
-    "InProgress",
-    "Queued",
-    "Completed",
-)
 assert handle.get()["images"]
 with fal.apps.ws("fal-ai/any-llm") as connection:
     connection.send({"prompt": "the sea"})
     assert "the sea" in connection.recv()["output"]
-with tempfile.TemporaryDirectory() as folder:
-    home.cleanup()
+home.cleanup()
 print("done")

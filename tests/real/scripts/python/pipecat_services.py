@@ -27,7 +27,8 @@ async def main() -> None:
             settings=FalImageGenService.Settings(model="fal-ai/flux/schnell"),
         )
         [error] = [frame async for frame in wrong.run_image_gen("a cat")]
-        assert isinstance(error, ErrorFrame) and "401" in error.error
+        assert isinstance(error, ErrorFrame)
+        assert "401" in error.error
 
 
 asyncio.run(main())
