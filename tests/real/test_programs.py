@@ -10,6 +10,7 @@ import pytest
 from tests.real.conftest import SCRIPTS, node_with, output_of, python_with
 from tests.real.programs import NODE, PROGRAMS, Program
 
+OPTIONS = ("--speed", "50", "--endpoints", SCRIPTS / "own_endpoints.toml")
 RUNS = [
     pytest.param(program, run, id=" ".join((program.name, *run)))
     for program in PROGRAMS
@@ -29,6 +30,6 @@ async def test_a_program_of_others_does_its_work_with_the_emulator(
     program: Program, run: tuple[str, ...], workshop: Path, tmp_path: Path
 ) -> None:
     command = command_of(program, run, workshop)
-    emulator = (sys.executable, "-m", "fal_async", "emulator", "exec", "--speed", "50", "--")
+    emulator = (sys.executable, "-m", "fal_async", "emulator", "exec", *OPTIONS, "--")
     out = await output_of(*emulator, *command, env={"HOME": str(tmp_path)}, cwd=tmp_path)
     assert out.splitlines()[-1] == "done", out

@@ -18,6 +18,7 @@ from fal_async.emulator.wire.answers import (
 )
 
 _YES = frozenset({"1", "true"})
+_LOCKED = "Exhausted balance. Top up your balance at fal.ai/dashboard/billing"
 
 
 async def rest(core: Core, call: Call) -> Answer:
@@ -38,9 +39,16 @@ async def rest(core: Core, call: Call) -> Answer:
 
 
 def _user(call: Call) -> Answer:
-    name = call.account.nickname
+    name, locked = call.account.nickname, call.account.locked
     document = {"user_id": name, "nickname": name, "full_name": name.title(), "email": f"{name}@example.com"}
-    return json_answer(document)
+    # fal's command line tool fails without these.
+    state = {
+        "is_locked": locked,
+        "lock_reason": _LOCKED if locked else None,
+        "is_personal": True,
+        "is_paying": True,
+    }
+    return json_answer({**document, **state, "members": []})
 
 
 def _waiting(core: Core, app_id: str) -> list[Job]:

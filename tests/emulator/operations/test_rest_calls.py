@@ -24,6 +24,17 @@ async def test_users_current_names_the_account_of_the_key(caller: Caller, other:
     assert (await caller.call("POST", "/rest.fal.ai/users/current")).status == 405
 
 
+async def test_users_current_tells_whether_the_account_is_locked_and_why(caller: Caller) -> None:
+    async def state() -> tuple[bool, str | None]:
+        user = (await caller.get("/rest.fal.ai/users/current")).data
+        assert user["is_personal"]
+        return user["is_locked"], user["lock_reason"]
+
+    assert await state() == (False, None)
+    caller.emulator.accounts["emulator"].lock(polls=False)
+    assert await state() == (True, "Exhausted balance. Top up your balance at fal.ai/dashboard/billing")
+
+
 @pytest.fixture
 async def waiting(caller: Caller, other: dict[str, str]) -> list[str]:
     """Return the ids of three waiting requests of `me/gate/sub`, of which the second is another account's."""

@@ -23,9 +23,12 @@ def tool(*arguments: str) -> str:
 
 assert "the sea" in tool("api", "fal-ai/any-llm", "prompt=the sea")
 assert "the sea" in tool("api", "fal-ai/any-llm/stream", "prompt=the sea")
-assert json.loads(tool("queue", "size", "flux", "--output", "json")) == {"size": 0}
-assert "flushed" in tool("queue", "flush", "flux")
-assert "emulator" in tool("auth", "whoami")
+assert "emulator" in tool("auth", "whoami").lower()
+slow = [fal.apps.submit("emulator/slow", {"prompt": str(number)}) for number in range(3)]
+assert json.loads(tool("queue", "size", "slow", "--output", "json")) == {"size": 2}
+assert "flushed" in tool("queue", "flush", "slow")
+assert json.loads(tool("queue", "size", "slow", "--output", "json")) == {"size": 0}
+slow[0].cancel()
 
 drawn = fal.apps.run("fal-ai/flux/schnell", {"prompt": "a cat"})
 picture = httpx.get(drawn["images"][0]["url"])
@@ -34,6 +37,6 @@ handle = fal.apps.submit("fal-ai/flux/schnell", {"prompt": "a cat"})
 assert handle.get()["images"]
 with fal.apps.ws("fal-ai/any-llm") as connection:
     connection.send({"prompt": "the sea"})
-    assert "the sea" in connection.recv()["output"]
+    assert "the sea" in json.loads(connection.recv())["output"]
 home.cleanup()
 print("done")
