@@ -36,12 +36,12 @@ def _line(core: Core, served: Served) -> dict[str, Any]:
     }
 
 
-def _one(order: Order) -> Answer:
+async def _one(order: Order) -> Answer:
     """Return one endpoint with its OpenAPI document; null if it has none."""
     served = order.core.endpoints.serving(order.name)
     if served is None:
         return request_error(404, f"the emulator serves no endpoint {order.name}")
-    document = openapi_document(served) if isinstance(served, Endpoint) else None
+    document = await openapi_document(order.core, order.name)
     return json_answer({**_line(order.core, served), "openapi": document})
 
 

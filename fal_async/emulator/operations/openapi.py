@@ -6,8 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fal_async.emulator.apps.mounts import Mount
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.jobs.endpoints import Endpoint
+from fal_async.emulator.jobs.served import Served
+from fal_async.emulator.operations.application_schemas import schemas_of
 from fal_async.emulator.operations.openapi_schemas import COMPONENTS, components_of
 from fal_async.emulator.wire.answers import json_answer
 
@@ -47,40 +50,53 @@ _LOGS = {
 
 async def openapi(core: Core, call: Call) -> Reply:
     """Return the document of an endpoint, for which no key is needed; 404 and null if it is unknown (11.6)."""
-    endpoint = core.endpoints.find(call.query.get("endpoint_id"))
-    if call.route.rest != "api/openapi/queue/openapi.json" or endpoint is None:
-        return json_answer(None, 404)
-    return json_answer(openapi_document(endpoint))
+    endpoint_id = call.query.get("endpoint_id", "")
+    is_its = call.route.rest == "api/openapi/queue/openapi.json"
+    document = await openapi_document(core, endpoint_id) if is_its else None
+    return json_answer(document, 404 if document is None else 200)
 
 
-def openapi_document(endpoint: Endpoint) -> dict[str, Any]:
-    """Return the document: input is the body of `POST /{id}`, output the body of the result's 200 (11.6)."""
-    if endpoint.document is not None:
-        return dict(endpoint.document)
-    wanted, made = endpoint.input_schema or {"type": "object"}, endpoint.output_schema or {}
-    input, output = _name(endpoint, wanted, "Input"), _name(endpoint, made, "Output")
+async def openapi_document(core: Core, endpoint_id: str) -> dict[str, Any] | None:
+    """Return the document: input is the body of `POST /{id}`, output the body of the result's 200 (11.6).
+
+    Return None if the endpoint is unknown, or of an application that does not describe it.
+    """
+    served = core.endpoints.serving(endpoint_id)
+    if isinstance(served, Endpoint):
+        if served.document is not None:
+            return dict(served.document)
+        wanted, made = served.input_schema or {"type": "object"}, served.output_schema or {}
+        return _document(endpoint_id, served, wanted, made)
+    if isinstance(served, Mount) and (schemas := await schemas_of(core, served, endpoint_id)) is not None:
+        return _document(endpoint_id, served, schemas.input, schemas.output)
+    return None
+
+
+def _document(
+    endpoint_id: str, served: Served, wanted: Mapping[str, Any], made: Mapping[str, Any]
+) -> dict[str, Any]:
+    input, output = _name(endpoint_id, wanted, "Input"), _name(endpoint_id, made, "Output")
     if input == output:
         output = f"{output}Output"
     schemas = {input: wanted, output: made, "QueueStatus": _STATUS, "CancelOutcome": _CANCELLED}
     return {
         "openapi": "3.0.4",
-        "info": _info(endpoint),
+        "info": _info(endpoint_id, served.metadata),
         "components": {"securitySchemes": {"apiKeyAuth": _KEY}, "schemas": components_of(schemas)},
-        "paths": _paths(endpoint.endpoint_id, input, output),
+        "paths": _paths(endpoint_id, input, output),
         "servers": [{"url": "https://queue.fal.run"}],
         "security": [{"apiKeyAuth": []}],
     }
 
 
-def _name(endpoint: Endpoint, schema: Mapping[str, Any], what: str) -> str:
+def _name(endpoint_id: str, schema: Mapping[str, Any], what: str) -> str:
     """Return the name of a schema: its title, else one made from the endpoint id."""
     title = "".join(_WORDS.findall(str(schema.get("title", ""))))
-    path = endpoint.endpoint_id.partition("/")[2]
+    path = endpoint_id.partition("/")[2]
     return title or "".join(word[0].upper() + word[1:] for word in _WORDS.findall(path)) + what
 
 
-def _info(endpoint: Endpoint) -> dict[str, Any]:
-    endpoint_id, metadata = endpoint.endpoint_id, endpoint.metadata
+def _info(endpoint_id: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     page = f"https://fal.ai/models/{endpoint_id}"
     return {
         "title": f"Queue OpenAPI for {endpoint_id}",

@@ -13,10 +13,10 @@ from fal_async.emulator.core import Call, Core
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.operations.openapi import openapi_document
-from fal_async.emulator.operations.platform.page_numbers import paged
+from fal_async.emulator.operations.platform.page_numbers import page_of
 from fal_async.emulator.operations.platform.platform_errors import not_found
 from fal_async.emulator.operations.platform.query_values import choice, listed
-from fal_async.emulator.wire.answers import Answer
+from fal_async.emulator.wire.answers import Answer, json_answer
 
 _STATUSES = ("active", "deprecated")
 _CATEGORY = "other"
@@ -25,7 +25,7 @@ _SIDE = 64
 """Pixels."""
 
 
-def models(core: Core, call: Call) -> Answer:
+async def models(core: Core, call: Call) -> Answer:
     """List models. A key is not needed (11.7)."""
     wanted, expand = listed(call, "endpoint_id"), listed(call, "expand")
     status, category = choice(call, "status", _STATUSES), call.query.get("category")
@@ -40,9 +40,8 @@ def models(core: Core, call: Call) -> Answer:
         return found and status in (None, details["status"]) and category in (None, details["category"])
 
     rows = [_row(core, call, served) for served in _named(core, wanted)]
-    return paged(
-        "models", [row for row in rows if matches(row)], call, lambda row: _expanded(core, row, expand)
-    )
+    page, more = page_of([row for row in rows if matches(row)], call)
+    return json_answer({"models": [await _expanded(core, row, expand) for row in page], **more})
 
 
 def _named(core: Core, wanted: list[str]) -> list[Served]:
@@ -91,10 +90,10 @@ def _thumbnail() -> str:
     return f"data:image/png;base64,{base64.b64encode(one_colour(_SIDE, _SIDE)).decode()}"
 
 
-def _expanded(core: Core, row: dict[str, Any], expand: list[str]) -> dict[str, Any]:
+async def _expanded(core: Core, row: dict[str, Any], expand: list[str]) -> dict[str, Any]:
     if "openapi-3.0" in expand:
-        endpoint = core.endpoints.find(row["endpoint_id"])
-        row["openapi"] = openapi_document(endpoint) if endpoint else _failed("it has no OpenAPI document")
+        document = await openapi_document(core, row["endpoint_id"])
+        row["openapi"] = document or _failed("it has no OpenAPI document")
     if "enterprise_status" in expand:
         row["enterprise_status"] = enterprise_status(row["endpoint_id"])
     return row

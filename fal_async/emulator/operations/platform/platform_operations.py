@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 
 import attrs
@@ -33,7 +33,7 @@ class Operation:
     method: str
     path: str
     """The path after `v1/`; a segment in braces stands for any value, which `answer` gets."""
-    answer: Callable[..., Answer]
+    answer: Callable[..., Answer | Awaitable[Answer]]
     admin: bool = False
     """Whether it needs an admin key (11.7)."""
     keeps: bool = False
@@ -85,12 +85,12 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 async def platform(core: Core, call: Call) -> Reply:
-    return _answer(core, call).with_headers(
+    return (await _answer(core, call)).with_headers(
         {"Date": formatdate(time.time() + core.history.clock_ahead, usegmt=True)}
     )
 
 
-def _answer(core: Core, call: Call) -> Answer:
+async def _answer(core: Core, call: Call) -> Answer:
     path = call.route.rest.removeprefix(_VERSION)
     found = [
         (operation, values)
@@ -101,11 +101,11 @@ def _answer(core: Core, call: Call) -> Answer:
         return platform_error(404, "not_found", f"/{call.route.rest} is not served by the emulator")
     for operation, values in found:
         if operation.method == call.request.method:
-            return _answer_of(operation, core, call, values)
+            return await _answer_of(operation, core, call, values)
     return platform_error(405, "not_implemented", f"/{call.route.rest} does not take {call.request.method}")
 
 
-def _answer_of(operation: Operation, core: Core, call: Call, values: list[str]) -> Answer:
+async def _answer_of(operation: Operation, core: Core, call: Call, values: list[str]) -> Answer:
     if operation.admin and not call.credential.is_admin:
         return platform_error(
             403,
@@ -118,6 +118,7 @@ def _answer_of(operation: Operation, core: Core, call: Call, values: list[str]) 
         return kept
     try:
         answer = operation.answer(core, call, *values)
+        answer = answer if isinstance(answer, Answer) else await answer
     except Refusal as refusal:
         answer = refusal.answer
     if given is not None:
