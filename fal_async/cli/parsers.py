@@ -28,6 +28,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, verb: ModuleType) -> None:
         self._takes_command = hasattr(verb, "TAKES_COMMAND")
+        self._parts = parts_of(verb) or {}
         super().__init__(
             prog=prog,
             usage=f"{prog} [options] -- COMMAND [ARGUMENT ...]" if self._takes_command else None,
@@ -48,7 +49,7 @@ class Parser(argparse.ArgumentParser):
         self._check_options(own)
         options, rest = self.parse_known_intermixed_args(own if self._takes_command else words)
         if rest:
-            self.error(f"unknown argument {rest[0]!r}")
+            self.error(f"unknown argument {rest[0]!r}{self._meant(rest[0])}")
         if self._takes_command:
             options.command = list(words[len(own) + 1 :])
         return options
@@ -65,6 +66,9 @@ class Parser(argparse.ArgumentParser):
             name = word.partition("=")[0]
             if word.startswith("--") and name not in self._option_string_actions:
                 self.error(f"unknown option {name}{suggestion(name[2:], self._long_options(), '--')}")
+
+    def _meant(self, word: str) -> str:
+        return ": put -- before the program" if self._takes_command else suggestion(word, self._parts)
 
     def _long_options(self) -> list[str]:
         return [name[2:] for name in self._option_string_actions if name.startswith("--")]

@@ -26,6 +26,17 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {
         "mcp": "1.30.0",
     },
     "python-fal": {"fal": "1.83.0", "uvicorn": "0.54.0", "websockets": "17.4"},
+    # What resolves names or connects in other ways than Python's `socket`.
+    "python-http": {
+        "aiodns": "4.0.4",
+        "aiohttp": "3.14.5",
+        "gevent": "26.9.0",
+        "httpx": "0.28.1",
+        "requests": "2.34.2",
+        "trio": "0.35.0",
+        "uvloop": "0.23.0",
+        "websockets": "17.4",
+    },
     NODE: {
         "@ai-sdk/fal": "3.0.41",
         "@fal-ai/client": "1.10.1",

@@ -29,6 +29,12 @@ TAKES_COMMAND = True
 def configure(parser: argparse.ArgumentParser) -> None:
     configure_emulator(parser, port=0, log="none")
     parser.set_defaults(host=DEFAULT_HOST)  # not an option: the program runs on this machine
+    parser.add_argument(
+        "--proxy",
+        action="store_true",
+        help="also set HTTPS_PROXY, which programs in other languages read, to a proxy that leads fal's names to "
+        "the emulator, and passes other hosts on",
+    )
     add_json(parser, "print the address and the keys as one JSON document on standard error")
 
 
@@ -52,7 +58,11 @@ def run(options: argparse.Namespace) -> int:
         say(document(emulator, certificates).rstrip() if options.json else line)
 
     running = execute(
-        options.command, partial(emulator_of, options), folder=options.tls_folder, started=started
+        options.command,
+        partial(emulator_of, options),
+        folder=options.tls_folder,
+        proxied=options.proxy,
+        started=started,
     )
     try:
         return asyncio.run(running)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fal_async.emulator.defaults import DEFAULT_HOST
-from fal_async.emulator.execution.program_environment import environment
+from fal_async.emulator.execution.program_environment import environment, upstream_of
+from fal_async.emulator.execution.tunnel import Tunnel
 from fal_async.emulator.server import Emulator
 from fal_async.emulator.serving.certificates import Certificates, certificates_in
 
@@ -40,6 +41,7 @@ async def execute(
     make: Callable[[Certificates], Emulator],
     *,
     folder: Path | None,
+    proxied: bool,
     started: Callable[[Emulator, Certificates], None],
 ) -> int:
     """Start an emulator, run a program until it ends, and stop the emulator.
@@ -48,6 +50,7 @@ async def execute(
         command: the program and its arguments.
         make: function that returns the emulator, with the TLS context of these certificates.
         folder: folder in which the certificates are made, and used again. None: a temporary one.
+        proxied: whether programs that read HTTPS_PROXY reach the emulator, too.
         started: function that is called when the emulator has started.
 
     Returns:
@@ -57,15 +60,26 @@ async def execute(
         ProgramError: If the program can't be started.
         ModuleNotFoundError: If the package cryptography is missing.
         OSError: If the port is in use, or a file can't be written.
+        ValueError: If the user's own proxy can't be used with `proxied`.
     """
     # First of all, so that no signal ends this process while there are temporary files.
     with _Signals() as signals, tempfile.TemporaryDirectory(prefix="fal-emulator-exec-") as temporary:
         own = Path(temporary)
         certificates = certificates_in(own if folder is None else folder, DEFAULT_HOST, os.environ)
-        async with make(certificates) as emulator:
+        async with contextlib.AsyncExitStack() as stack:
+            emulator = await stack.enter_async_context(make(certificates))
+            proxy = None
+            if proxied:
+                tunnel = Tunnel(int(emulator.url.rpartition(":")[2]), upstream_of(os.environ))
+                proxy = await stack.enter_async_context(tunnel)
             started(emulator, certificates)
             variables = environment(
-                os.environ, url=emulator.url, key=emulator.key, certificates=certificates, folder=own
+                os.environ,
+                url=emulator.url,
+                key=emulator.key,
+                certificates=certificates,
+                folder=own,
+                proxy=proxy,
             )
             return await _run(command, variables, signals)
 

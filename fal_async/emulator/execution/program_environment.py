@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fal_async.emulator.serving.certificates import FAL_DOMAINS, TRUST_VARIABLES, Certificates
@@ -17,7 +17,13 @@ _OTHER_HOSTS = ("FAL_RUN_HOST", "FAL_QUEUE_RUN_HOST", "FAL_REST_URL")
 
 
 def environment(
-    before: Mapping[str, str], *, url: str, key: str, certificates: Certificates, folder: Path
+    before: Mapping[str, str],
+    *,
+    url: str,
+    key: str,
+    certificates: Certificates,
+    folder: Path,
+    proxy: str | None,
 ) -> dict[str, str]:
     """Return the variables of a program that is started by `emulator exec`.
 
@@ -27,6 +33,7 @@ def environment(
         key: the API key of the emulator's account. fal refuses it, so a call that reaches fal costs nothing.
         certificates: the files that the program trusts.
         folder: temporary folder for the files of curl and Node.
+        proxy: URL of the proxy that leads fal's names to the emulator. None: none.
     """
     port = url.rpartition(":")[2]
     made = {name: value for name, value in before.items() if name not in (*_OTHER_KEYS, *_OTHER_HOSTS)}
@@ -38,10 +45,17 @@ def environment(
         f'--require "{_HERE / "node" / "redirect.cjs"}"', before.get("NODE_OPTIONS", ""), " "
     )
     made["CURL_HOME"] = str(_curl_home(before, folder, port))
-    for name in ("NO_PROXY", "no_proxy"):
-        # A proxy would resolve fal's names itself, and connect to fal.
-        made[name] = _without_proxy(before)
+    # Another proxy would resolve fal's names itself, and connect to fal.
+    made |= dict.fromkeys(("NO_PROXY", "no_proxy"), _without_proxy(before, () if proxy else FAL_DOMAINS))
+    if proxy is not None:
+        made |= {"HTTPS_PROXY": proxy, "https_proxy": proxy}
     return made
+
+
+def upstream_of(before: Mapping[str, str]) -> str | None:
+    """Return the URL of the user's own proxy for https; None without one."""
+    names = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    return next((before[name] for name in names if before.get(name)), None)
 
 
 def _first(wanted: str, others: str, separator: str) -> str:
@@ -50,10 +64,10 @@ def _first(wanted: str, others: str, separator: str) -> str:
     return f"{wanted}{separator}{rest}" if rest else wanted
 
 
-def _without_proxy(before: Mapping[str, str]) -> str:
+def _without_proxy(before: Mapping[str, str], domains: Sequence[str]) -> str:
     given = before.get("no_proxy") or before.get("NO_PROXY") or ""
     # Libraries differ in whether `fal.run` stands for the names below it as well.
-    own = [name for domain in FAL_DOMAINS for name in (domain, f".{domain}")]
+    own = [name for domain in domains for name in (domain, f".{domain}")]
     parts = [part.strip() for part in given.split(",") if part.strip()]
     return ",".join(dict.fromkeys([*parts, "127.0.0.1", "localhost", *own]))
 

@@ -7,7 +7,6 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 import attrs
 
@@ -26,7 +25,7 @@ class Ran:
     emulator: Emulator
 
 
-async def ran(*command: str, folder: Path | None = None) -> Ran:
+async def ran(*command: str, proxied: bool = False) -> Ran:
     """Run a program, whose output is that of this process: a test reads it by the fixture `capfd`."""
     emulators: list[Emulator] = []
 
@@ -34,7 +33,7 @@ async def ran(*command: str, folder: Path | None = None) -> Ran:
         emulators.append(Emulator(speed=50, ssl=certificates.context()))
         return emulators[0]
 
-    status = await execute(command, make, folder=folder, started=lambda *_: None)
+    status = await execute(command, make, folder=None, proxied=proxied, started=lambda *_: None)
     return Ran(status, emulators[0])
 
 

@@ -21,7 +21,7 @@ def certificates(tmp_path: Path) -> Certificates:
 
 def made(before: dict[str, str], certificates: Certificates, url: str = URL) -> dict[str, str]:
     return environment(
-        before, url=url, key="emulator:key", certificates=certificates, folder=certificates.folder
+        before, url=url, key="emulator:key", certificates=certificates, folder=certificates.folder, proxy=None
     )
 
 
