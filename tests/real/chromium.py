@@ -6,6 +6,8 @@ import asyncio
 import base64
 import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -65,15 +67,17 @@ class Page:
 
 
 @asynccontextmanager
-async def chromium(folder: Path) -> AsyncIterator[Page]:
+async def chromium(folder: Path, *flags: str) -> AsyncIterator[Page]:
     """Run a browser with a fresh profile in `folder`."""
-    folder.mkdir(exist_ok=True)
+    # It leaves files in TMPDIR. The profile's path would be too long for the sockets that it makes there.
+    temporary = tempfile.mkdtemp()
     process = await asyncio.create_subprocess_exec(
         "chromium",
         *FLAGS,
+        *flags,
         f"--user-data-dir={folder}",
         "about:blank",
-        env={**os.environ, "TMPDIR": str(folder)},
+        env={**os.environ, "TMPDIR": temporary},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -91,6 +95,7 @@ async def chromium(folder: Path) -> AsyncIterator[Page]:
         if process.returncode is None:
             process.terminate()
         await process.communicate()
+        shutil.rmtree(temporary)
 
 
 async def _origin(process: asyncio.subprocess.Process) -> str:
