@@ -46,12 +46,12 @@ def requests(kind: str, seconds: float) -> dict[str, float]:
 
 
 def ended_jobs(count: int) -> dict[str, float]:
-    """Return the MiB by which the server has grown per 10,000 ended jobs, whose results were fetched."""
+    """Return the MiB by which the server has grown per 10,000 ended jobs with different inputs."""
     with _server() as (url, report):
         asyncio.run(send_all(url, [_subscribe(url, times=40) for _ in range(CONNECTIONS)]))
         before = report()["resident"]
         each = count // CONNECTIONS
-        asyncio.run(send_all(url, [_subscribe(url, times=each) for _ in range(CONNECTIONS)]))
+        asyncio.run(send_all(url, [_subscribe(url, times=each, first=n * each) for n in range(CONNECTIONS)]))
         return {"mib": (report()["resident"] - before) / MIB / count * 10_000}
 
 
@@ -115,9 +115,14 @@ def at_once(count: int) -> dict[str, float]:
         }
 
 
-def _subscribe(url: str, *, times: int | None = None, until: float = float("inf")) -> Exchange:
+def _subscribe(
+    url: str, *, times: int | None = None, until: float = float("inf"), first: int | None = None
+) -> Exchange:
+    """Send submit, status and result. The input is always the same, or with `first` a different one each time."""
     submit, done = request(url, "POST", "bench/job", _INPUT), 0
     while done != times and time.monotonic() < until:
+        if first is not None:
+            submit = request(url, "POST", "bench/job", {**_INPUT, "seed": first + done})
         base = f"bench/job/requests/{id_in((yield submit))}"
         yield request(url, "GET", f"{base}/status")
         yield request(url, "GET", base)

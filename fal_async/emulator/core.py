@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -138,7 +139,7 @@ class Call:
         `https:/`.
         """
         host = self.request.host
-        return "https:/" if host_name(host) in FAL_HOSTS else f"{self.request.scheme}://{host}"
+        return _origin(self.request.scheme, host)
 
     @property
     def endpoint_id(self) -> str | None:
@@ -147,6 +148,12 @@ class Call:
     @property
     def request_id(self) -> str | None:
         return self.job.request_id if self.job is not None else self.route.request_id
+
+
+@lru_cache(256)
+def _origin(scheme: str, host: str) -> str:
+    """Return the start of URLs: one value for all jobs, which keep it."""
+    return "https:/" if host_name(host) in FAL_HOSTS else f"{scheme}://{host}"
 
 
 Reply = Answer | web.StreamResponse

@@ -85,14 +85,14 @@ async def _changes(order: Order) -> web.StreamResponse:
     await response.write(_RETRY)
     job, changed = core.jobs.by_id.get(watched or ""), asyncio.Event()
     if job is not None:
-        job.watchers.add(changed)
+        job.watch(changed)
     try:
         await _send_changes(core, response, watched, changed)
     except ConnectionError:
         pass  # the page was closed
     finally:
         if job is not None:
-            job.watchers.discard(changed)
+            job.unwatch(changed)
     return response
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +15,7 @@ from fal_async.emulator.event_loop import EmulatorLoop
 from fal_async.emulator.jobs.books import Books
 from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.jobs.served import Served
+from fal_async.emulator.jobs.shared_headers import SharedHeaders
 from fal_async.emulator.wire.answers import Answer
 
 BIG_RESULT = 10 * 1024
@@ -43,9 +44,9 @@ class JobStore:
     ) -> None:
         self._retention, self._limit, self._forget_after = retention, limit, forget_after
         self._prices, self._loop = prices, loop
-        # Not a dict: finding its first entry takes as many steps as entries were deleted before it.
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._jobs: dict[str, Job] = {}
         self._ended: deque[Job] = deque()
+        self._headers = SharedHeaders()
         self._random = random.Random()  # much faster than the system's random numbers
         self.by_id: Mapping[str, Job] = MappingProxyType(self._jobs)
         self.books: Books = Books()
@@ -57,7 +58,16 @@ class JobStore:
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs.values())
 
-    def open(self, served: Served, endpoint_id: str, input: Any, *, via: str, **details: Any) -> Job:
+    def open(
+        self,
+        served: Served,
+        endpoint_id: str,
+        input: Any,
+        *,
+        via: str,
+        headers: Mapping[str, str],
+        **details: Any,
+    ) -> Job:
         """Add a job. Two equal submits are two jobs, as on fal (protocol 12)."""
         job = Job(
             request_id=self.new_id(),
@@ -65,6 +75,7 @@ class JobStore:
             served=served,
             input=input,
             via=via,
+            headers=self._headers.shared(headers),
             submitted_at=time.time(),
             loop=self._loop,
             **details,

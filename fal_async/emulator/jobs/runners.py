@@ -7,6 +7,7 @@ import logging
 import math
 import operator
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import islice
@@ -224,6 +225,9 @@ class Runners:
         self._free += 1
         job.account.running -= 1
         slot.task = None
+        if job.exception is not None:
+            # The lines of the traceback stay readable; the values in its frames may be large inputs and results.
+            traceback.clear_frames(job.exception.__traceback__)
         answer = _stopped(slot.stop_reason or "runner_disconnected") if task.cancelled() else task.result()
         if not self._closed and slot.stop_reason is None and _to_be_retried(job, answer):
             self._retry(job, slot)

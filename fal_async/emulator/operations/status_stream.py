@@ -26,11 +26,11 @@ async def status_stream(core: Core, call: Call) -> Reply:
     response = await _open(call, call.job)
     changed = asyncio.Event()
     position_watchers = core.runners.of(call.job.served).position_watchers
-    call.job.watchers.add(changed)
+    call.job.watch(changed)
     try:
         await _follow(core, _Sender(core, call, call.job, response), call.job, changed)
     finally:
-        call.job.watchers.discard(changed)
+        call.job.unwatch(changed)
         position_watchers.discard(changed)
     return response
 

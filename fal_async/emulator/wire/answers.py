@@ -9,12 +9,15 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 from multidict import CIMultiDict
 
 JSON = "application/json"
+_JSON_HEADERS: Mapping[str, str] = MappingProxyType({"Content-Type": JSON})
+"""One value for the results of all jobs."""
 
 
 def _as_number(value: Any) -> float:
@@ -99,7 +102,7 @@ class ModelError(Exception):
 
 def json_answer(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     body = _encode(document).encode()
-    return Answer(status, {"Content-Type": JSON, **(headers or {})}, body)
+    return Answer(status, _JSON_HEADERS if headers is None else {**_JSON_HEADERS, **headers}, body)
 
 
 def request_error(status: int, detail: Any, error_type: str | None = None) -> Answer:

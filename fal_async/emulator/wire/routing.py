@@ -101,7 +101,7 @@ class Route:
     storage: StoragePath | None = None
 
 
-@lru_cache(1024)
+@lru_cache(256)
 def parse(method: str, path: str, host: str = "") -> Route:
     """Return the route of a path. If `host` is one of fal's host names, it counts as the first segment.
 

@@ -115,7 +115,7 @@ async def test_lists_of_ten_thousand_jobs_stay_small_and_complete() -> None:
         store = caller.emulator._core.jobs
         for number in range(10_000):
             input = {"prompt": f"number {number}", "seed": number}
-            store.open(job.served, "me/echo", input, via="queue", credential=job.credential)
+            store.open(job.served, "me/echo", input, via="queue", headers={}, credential=job.credential)
         page = await listed(caller, "jobs", brief=1, order="newest", limit=50)
         assert (len(page.data), page.headers["X-Total-Count"]) == (50, "10001")
         assert len(page.body) < 40_000
