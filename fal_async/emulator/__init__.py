@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fal_async.emulator.faults.fault import Fault
     from fal_async.emulator.jobs.job import Job, JobContext
     from fal_async.emulator.jobs.realtime_options import RealtimeOptions
+    from fal_async.emulator.network_guard import NetworkGuard, NetworkGuardError
     from fal_async.emulator.server import Emulator
     from fal_async.emulator.webhooks.deliveries import WebhookAttempt, WebhookPolicy
     from fal_async.emulator.wire.answers import Answer, ModelError
@@ -40,6 +41,8 @@ __all__ = [
     "Job",
     "JobContext",
     "ModelError",
+    "NetworkGuard",
+    "NetworkGuardError",
     "RealtimeOptions",
     "RecordedRequest",
     "RequestHistory",
@@ -56,6 +59,8 @@ _HOMES = {
     "Job": "jobs.job",
     "JobContext": "jobs.job",
     "ModelError": "wire.answers",
+    "NetworkGuard": "network_guard",
+    "NetworkGuardError": "network_guard",
     "RealtimeOptions": "jobs.realtime_options",
     "RecordedRequest": "wire.recorder",
     "RequestHistory": "accounts.history",

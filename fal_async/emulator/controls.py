@@ -16,6 +16,7 @@ from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.jobs.books import Books
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.storage.upload_store import Upload
+from fal_async.emulator.verification import Checkpoint, Verification
 from fal_async.emulator.webhooks.deliveries import Webhooks
 from fal_async.emulator.wire.access_log import AccessLog
 from fal_async.emulator.wire.recorder import RecordedRequest
@@ -24,6 +25,9 @@ from fal_async.emulator.wire.shared_mapping import SharedMapping
 
 class Controls:
     """The methods and properties of `Emulator` that do not start or stop it."""
+
+    _created: Checkpoint
+    """The state after the emulator was created, with its built-in models."""
 
     def __init__(self, core: Core) -> None:
         self._core, self._loop = core, core.loop
@@ -141,6 +145,48 @@ class Controls:
                 default False.
         """
         self._core.recorder.ended = None if write is None else AccessLog(write, everything=everything)
+
+    # Checks at the end of a test.
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what has happened so far, for `verify(since=...)` of an emulator that several tests share."""
+        return Checkpoint.of(self._core)
+
+    def verify(
+        self,
+        *,
+        since: Checkpoint | None = None,
+        faults: bool = True,
+        endpoints: bool = True,
+        unexpected: bool = True,
+        running: bool = True,
+        repeats: bool = True,
+    ) -> None:
+        """Check at the end of a test that what it prepared was used, and that nothing else has happened.
+
+        Running requests have up to 1 s to end, because the emulator notices a moment later that a client has left.
+
+        Args:
+            since: a `checkpoint`, after which the test began. None (default): everything since the emulator was
+                created.
+            faults: whether each fault has applied to at least one call; faults with a `chance` need not. Default
+                True.
+            endpoints: whether each registered endpoint and application was called; default True. The built-in
+                models need not be.
+            unexpected: whether no HTTP request had an unknown host, path, method, endpoint, request id or API key,
+                unless it got a fault; default True. It needs `Emulator(record=True)`.
+            running: whether each request has ended; default True.
+            repeats: whether no endpoint has accepted the same input more than once, since fal would bill each of
+                them; default True.
+
+        Raises:
+            AssertionError: If a check fails; the message has a line for each problem.
+        """
+        checks = Verification(
+            faults=faults, endpoints=endpoints, unexpected=unexpected, running=running, repeats=repeats
+        )
+        if problems := checks.problems(self._core, since or self._created):
+            raise AssertionError("\n- ".join(["the checks of the emulator failed:", *problems]))
 
     # Faults, keys, tokens, webhooks and files that a test can change.
 

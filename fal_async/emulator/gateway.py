@@ -154,8 +154,9 @@ class Gateway:
             if entry is not None:
                 entry.endpoint_id, entry.request_id = call.endpoint_id, call.request_id
                 entry.status = None if response is None else response.status
+                entry.fault = None if fault is None else fault.kind
                 if (ended := self._core.recorder.ended) is not None:
-                    ended(entry, response, None if fault is None else fault.kind)
+                    ended(entry, response, entry.fault)
         return no_answer() if response is None else response
 
     def _recorded(self, call: Call) -> Entry | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import sysconfig
 import threading
 import traceback
 from collections.abc import Callable, Coroutine
@@ -14,7 +15,8 @@ from fal_async.emulator.event_loop import OTHER_LOOP
 
 Ts = TypeVarTuple("Ts")
 
-_LIMIT = 15.0
+_STDLIB = sysconfig.get_path("stdlib")
+_LIMIT = 10.0
 """Seconds within which the emulator must start, and stop; it gives cancelled endpoint functions 5 s."""
 
 
@@ -27,6 +29,7 @@ class LoopThread:
     def __init__(self) -> None:
         self._thread = threading.Thread(target=self._run, name="fal-emulator", daemon=True)
         self._begun = threading.Event()
+        self._blocks = False
         self._end: asyncio.Event | None = None
         self._thread.start()
         self._begun.wait()
@@ -49,6 +52,7 @@ class LoopThread:
         except TimeoutError:
             if future.done():
                 raise  # by the coroutine
+            self._blocks = True
             raise RuntimeError(self._blocked()) from None
         finally:
             future.cancel()
@@ -56,8 +60,8 @@ class LoopThread:
     def end(self) -> None:
         """Cancel what still runs in the loop, close it, and end the thread. RuntimeError if it is blocked."""
         self.loop.call_soon_threadsafe(self._stop)
-        self._thread.join(_LIMIT)
-        if self._thread.is_alive():
+        self._thread.join(0 if self._blocks else _LIMIT)
+        if self._thread.is_alive() and not self._blocks:
             raise RuntimeError(self._blocked())
 
     def _stop(self) -> None:
@@ -66,7 +70,11 @@ class LoopThread:
 
     def _blocked(self) -> str:
         stack = traceback.extract_stack(sys._current_frames().get(self._thread.ident or 0))
-        position = f"{stack[-1].filename}:{stack[-1].lineno}" if stack else "an unknown line"
+        # The innermost line is often in a lock of the standard library.
+        lines = [
+            f"{entry.filename}:{entry.lineno}" for entry in stack if not entry.filename.startswith(_STDLIB)
+        ]
+        position = lines[-1] if lines else "an unknown line"
         return (
             f"the emulator's thread did not respond within {_LIMIT:g} s, and is at {position}: does an endpoint "
             "function block it? An endpoint function waits with `await`, as in `await job.sleep(1)`"

@@ -170,6 +170,7 @@ class Emulator(Controls, Registration):
             self._serve_builtin(endpoint_id, function, **details)
         for endpoint, price in checked_stand_ins(plain_pictures, runners) if builtins else ():
             core.serve(endpoint, price)
+        self._created = self.checkpoint()
 
     # Start, stop and outages.
 

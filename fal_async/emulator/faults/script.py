@@ -25,6 +25,7 @@ class _Entry:
     fault: Fault
     skip: int
     left: int | None
+    struck: int = 0
 
 
 class FaultScript:
@@ -47,6 +48,10 @@ class FaultScript:
     def __iter__(self) -> Iterator[Fault]:
         """Yield the faults that may still apply."""
         return iter([entry.fault for entry in self._entries])
+
+    def never_applied(self) -> list[Fault]:
+        """Return the faults that no call has got so far."""
+        return [entry.fault for entry in self._entries if not entry.struck]
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -113,6 +118,7 @@ class FaultScript:
             for entry in self._entries:
                 if _fits(entry.fault, kind, endpoint_id) and self._applies(entry):
                     self.struck += 1
+                    entry.struck += 1
                     return entry.fault
         return None
 

@@ -35,6 +35,7 @@ class RecordedRequest:
         request_id: id of the fal request that the path names or that this HTTP request created, or None.
         status: HTTP status of the answer; None before the answer, or if the connection ended without one.
         at: time of arrival, in seconds since the epoch.
+        fault: the kind of the fault that it got, such as "reset"; None without one.
     """
 
     method: str
@@ -49,6 +50,7 @@ class RecordedRequest:
     request_id: str | None
     status: int | None
     at: float
+    fault: str | None = None
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -67,6 +69,7 @@ class Entry:
     body: bytes = b""
     size: int = 0
     status: int | None = None
+    fault: str | None = None
 
 
 class Recorder:
