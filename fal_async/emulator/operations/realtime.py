@@ -89,9 +89,12 @@ async def _serve(
     wanted = call.query.get("max_buffering")
     buffering = endpoint.realtime.buffering if wanted is None else int(wanted)
     runners = core.runners.of(endpoint)
-    runners.enter(job, Session(call, endpoint, connection, buffering=buffering).run)
+    session = Session(call, endpoint, connection, buffering=buffering)
+    runners.enter(job, session.run)
     try:
         await job.wait_for(COMPLETED)
     except asyncio.CancelledError:
-        runners.stop(job, "client_disconnected")
+        # aiohttp closes the connection as soon as it has read a close frame, which cancels this call.
+        if not await session.closed_in_order():
+            runners.stop(job, "client_disconnected")
         raise

@@ -39,9 +39,16 @@ class Session:
         self._waiting: deque[Any] = deque(maxlen=buffering)
         self._arrived = asyncio.Event()
         self._no_more = False
+        self._reading: asyncio.Task[None] | None = None
+
+    async def closed_in_order(self) -> bool:
+        """Read the frames that have arrived before the connection ended; return whether the client's close is one."""
+        if self._reading is not None:
+            await asyncio.wait([self._reading])
+        return self._wire.closed
 
     async def run(self, _: Any, job: JobContext) -> None:
-        reading = asyncio.create_task(self._read())
+        reading = self._reading = asyncio.create_task(self._read())
         working = asyncio.create_task(self._work(job))
         try:
             await asyncio.wait({reading, working}, return_when=asyncio.FIRST_COMPLETED)
@@ -113,6 +120,8 @@ class Wire:
         self._call, self._connection, self._codec = call, connection, codec
         self._count = 0
         self._silent = False
+        self.closed = False
+        """Whether the client has sent a close frame."""
 
     async def inputs(self, timeout: float | None) -> AsyncIterator[str | bytes]:
         """Yield payloads until none arrives within `timeout` seconds. Raise `Gone` when the client closes."""
@@ -126,6 +135,7 @@ class Wire:
             elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                 yield message.data
             elif message.type not in (WSMsgType.PING, WSMsgType.PONG):
+                self.closed = message.type is WSMsgType.CLOSE
                 raise Gone(message.extra or "")
 
     async def greet(self) -> None:
