@@ -14,6 +14,7 @@ from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.accounts.credential import Credential
 from fal_async.emulator.accounts.history import RequestHistory
 from fal_async.emulator.accounts.kept_answers import KeptAnswers
+from fal_async.emulator.accounts.key_value_store import KeyValueStore
 from fal_async.emulator.accounts.keys import Keyring
 from fal_async.emulator.accounts.prices import UNIT, Price, PriceList, price_of
 from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
@@ -32,7 +33,7 @@ from fal_async.emulator.storage.upload_store import UploadStore
 from fal_async.emulator.webhooks.deliveries import Webhooks
 from fal_async.emulator.wire.answers import Answer
 from fal_async.emulator.wire.recorder import Recorder
-from fal_async.emulator.wire.routing import FAL_HOSTS, Route, host_name
+from fal_async.emulator.wire.routing import Route, host_name, is_fals
 from fal_async.emulator.wire.storage_paths import StoragePath
 
 
@@ -75,6 +76,7 @@ class Core:
     workflows: WorkflowStore = attrs.field(factory=WorkflowStore)
     declared: dict[str, Replaced] = attrs.field(factory=dict)
     """The endpoints that were added over HTTP, by id."""
+    key_values: KeyValueStore = attrs.field(factory=KeyValueStore)
 
     def serve(self, endpoint: Endpoint, price: Price | None) -> None:
         """Add an endpoint and its price."""
@@ -153,7 +155,7 @@ class Call:
 @lru_cache(256)
 def _origin(scheme: str, host: str) -> str:
     """Return the start of URLs: one value for all jobs, which keep it."""
-    return "https:/" if host_name(host) in FAL_HOSTS else f"{scheme}://{host}"
+    return "https:/" if is_fals(host_name(host)) else f"{scheme}://{host}"
 
 
 Reply = Answer | web.StreamResponse

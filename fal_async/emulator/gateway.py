@@ -31,6 +31,8 @@ from fal_async.emulator.operations import (
     webhook_keys,
 )
 from fal_async.emulator.operations.mounted import mounted_operations
+from fal_async.emulator.operations.other_hosts import key_values, wma
+from fal_async.emulator.operations.other_hosts.model_text import model_text
 from fal_async.emulator.operations.platform import platform_operations
 from fal_async.emulator.storage.upload_body import STREAMED, Body
 from fal_async.emulator.wire.answers import (
@@ -72,6 +74,11 @@ async def index(core: Core, call: Call) -> Answer:
     )
 
 
+async def catalog(core: Core, call: Call) -> Reply:
+    """Answer fal.ai: the text for agents, or an OpenAPI document."""
+    return await model_text(core, call) or await openapi.openapi(core, call)
+
+
 async def unknown(_: Core, call: Call) -> Answer:
     return request_error(404, f"/{call.route.host}/{call.route.rest} is not served by the emulator")
 
@@ -103,17 +110,27 @@ SERVICES: Mapping[str, Service] = {
     "cdn_sign": files.sign,
     "storage": storage_access.storage,
     "token": login.token,
-    "openapi": openapi.openapi,
+    "openapi": catalog,
     "rest": rest_calls.rest,
     "platform": platform_operations.platform,
     "key_set": webhook_keys.key_set,
+    "kv": key_values.kv,
+    "wma": wma.wma,
     "index": index,
     "wrong_method": wrong_method,
 }
 """One row per operation."""
 _WITHOUT_KEY = frozenset({"file", "token", "openapi", "key_set", "index", "admin", "unknown"}) | frozenset(
     {"stream", "realtime"}  # they check their callers, who may have a token in the query
-    | {"upload", "multipart", "part", "complete", "cdn_sign"}  # a CDN token or a signature instead (7.1)
+    | {
+        "upload",
+        "multipart",
+        "part",
+        "complete",
+        "cdn_sign",
+        "kv",
+    }  # a CDN token or a signature instead (7.1)
+    | {"wma"}  # its error has another form
 )
 _SENT_PIECEMEAL = frozenset({"status_stream", "stream", "realtime", "websocket"})
 """Operations whose answers are sent in pieces, so that their services apply faults of the connection."""

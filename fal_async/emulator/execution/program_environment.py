@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fal_async.emulator.serving.certificates import FAL_DOMAINS, TRUST_VARIABLES, Certificates
-from fal_async.emulator.wire.routing import FAL_HOSTS
+from fal_async.emulator.serving.certificates import TRUST_VARIABLES, Certificates
+from fal_async.emulator.wire.routing import FAL_DOMAINS, FAL_HOSTS
 
 _HERE = Path(__file__).parent
 REDIRECT = "FAL_EMULATOR_EXEC"

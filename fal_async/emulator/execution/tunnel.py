@@ -8,7 +8,7 @@ import contextlib
 from types import TracebackType
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from fal_async.emulator.serving.certificates import FAL_DOMAINS
+from fal_async.emulator.wire.routing import FAL_DOMAINS
 
 _LIMIT = 30.0
 """Seconds for the head of a request, and for a connection to another host."""

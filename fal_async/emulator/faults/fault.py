@@ -45,7 +45,8 @@ class Fault:
             result, cancel, stream, realtime, websocket (HTTP over WebSocket). Uploads: cdn_token, initiate, upload,
             multipart, part, complete, gcs_part, gcs_complete. Stored files: file (a download), cdn_sign, storage
             (access and settings on the platform). Others: platform (api.fal.ai), rest (rest.fal.ai, which includes
-            realtime_token), realtime_token, token (fal's login), openapi, key_set (the keys of webhooks).
+            realtime_token), realtime_token, token (fal's login), openapi (and llms.txt), key_set (the keys of
+            webhooks), kv (kv.fal.media), wma (wma.fal.run).
         endpoint_id: the endpoint whose calls get the fault. None (default): every endpoint.
         times: how many calls get the fault, default 1. None: no limit.
         after: how many matching calls are answered normally before the first one that gets the fault; default 0.

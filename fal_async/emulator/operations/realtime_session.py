@@ -42,7 +42,7 @@ class Session:
         self._reading: asyncio.Task[None] | None = None
 
     async def closed_in_order(self) -> bool:
-        """Read the frames that have arrived before the connection ended; return whether the client's close is one."""
+        """Read the frames that have arrived, and return whether the client's close is one of them."""
         if self._reading is not None:
             await asyncio.wait([self._reading])
         return self._wire.closed
@@ -120,7 +120,7 @@ class Wire:
         self._call, self._connection, self._codec = call, connection, codec
         self._count = 0
         self._silent = False
-        self.closed = False
+        self.closed: bool = False
         """Whether the client has sent a close frame."""
 
     async def inputs(self, timeout: float | None) -> AsyncIterator[str | bytes]:

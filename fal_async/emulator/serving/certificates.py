@@ -17,14 +17,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from fal_async.emulator.wire.routing import FAL_HOSTS
+from fal_async.emulator.wire.routing import FAL_DOMAINS, FAL_HOSTS
 
 if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-FAL_DOMAINS = ("fal.run", "falrun.com", "fal.ai", "fal.media")
-"""fal's domains. Every name below them is fal's, also one that the emulator does not serve."""
 TRUST_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 """The environment variables that name trusted certificates: Python and OpenSSL, requests, curl, Node."""
 MISSING = "TLS needs the package cryptography: pip install 'fal-async[emulator]'"

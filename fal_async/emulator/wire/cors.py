@@ -15,6 +15,7 @@ from fal_async.emulator.wire._aiohttp_private import HookedRequest
 from fal_async.emulator.wire.routing import ADMIN
 
 _ALLOW_ALL = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "*"}
+_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 _KEPT_SECONDS = "600"
 _SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-downloads"
 _DOCUMENTS = frozenset({"document", "iframe", "frame", "embed", "object"})
@@ -29,8 +30,10 @@ class Request(HookedRequest):
             # A file or an answer of a model may be HTML. Its scripts must not run in the origin of `/_emulator`,
             # which all hosts share here; on fal, files have an origin of their own.
             response.headers.add("Content-Security-Policy", _SANDBOX)
-        if _is_from_a_page(self):
+        if "Origin" in self.headers and not _is_the_emulators(self):
             response.headers.update(_ALLOW_ALL)
+        # aiohttp's own name; fal does not send it.
+        response.headers.pop("Server", None)
 
 
 def make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
@@ -39,15 +42,13 @@ def make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: A
 
 
 def preflight(request: web.BaseRequest) -> web.Response | None:
-    """Return the answer to a preflight request; None if the request is not one."""
-    if request.method != "OPTIONS":
-        return None
-    method = request.headers.get("Access-Control-Request-Method")
-    if method is None or not _is_from_a_page(request):
+    """Return the answer to any OPTIONS request, with an origin or without; None if the request is not one."""
+    if request.method != "OPTIONS" or _is_the_emulators(request):
         return None
     headers = {
-        "Access-Control-Allow-Methods": method,
-        "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers", ""),
+        **_ALLOW_ALL,
+        "Access-Control-Allow-Methods": request.headers.get("Access-Control-Request-Method", _METHODS),
+        "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers", "*"),
         "Access-Control-Max-Age": _KEPT_SECONDS,
     }
     return web.Response(status=204, headers=headers)
@@ -59,5 +60,6 @@ def opens_document(headers: Mapping[str, str]) -> bool:
     return destination in _DOCUMENTS or "text/html" in headers.get("Accept", "").lower()
 
 
-def _is_from_a_page(request: web.BaseRequest) -> bool:
-    return "Origin" in request.headers and request.path.strip("/").partition("/")[0] != ADMIN
+def _is_the_emulators(request: web.BaseRequest) -> bool:
+    """Return whether a path is `/_emulator` or below it, which pages of other origins may not use."""
+    return request.path.strip("/").partition("/")[0] == ADMIN

@@ -30,7 +30,8 @@ class RecordedRequest:
         size: number of bytes of the body that arrived.
         kind: the operation: run, stream, realtime, realtime_token, websocket, submit, status, status_stream,
             result, cancel, file, rest, platform, openapi, token, key_set; for storage cdn_token, initiate, upload,
-            multipart, part, complete, gcs_part, gcs_complete, cdn_sign, storage; or index, unknown, wrong_method.
+            multipart, part, complete, gcs_part, gcs_complete, cdn_sign, storage; kv, wma; or index, unknown,
+            wrong_method.
         endpoint_id: the endpoint that the path names, or None.
         request_id: id of the fal request that the path names or that this HTTP request created, or None.
         status: HTTP status of the answer; None before the answer, or if the connection ended without one.

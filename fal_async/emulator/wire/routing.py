@@ -24,14 +24,22 @@ _OTHER_HOSTS = {
     "rest.alpha.fal.ai": "rest",
     "v3.fal.media": "file",
     "v3b.fal.media": "file",
+    "fal.media": "file",
+    "kv.fal.media": "kv",
     "api.fal.ai": "platform",
     "fal.ai": "openapi",
     "auth.fal.ai": "token",
     "ws.fal.run": "websocket",
+    "wma.fal.run": "wma",
+    # Its servers are not emulated, so each path is unknown (protocol 16.1).
+    "mcp.fal.ai": "unknown",
 }
 PLATFORM_HOST = "api.fal.ai"
 _TOKEN_PATHS = frozenset({"tokens", "tokens/realtime"})
 """Both forms of a realtime token (protocol 6.2), on rest.fal.ai."""
+FAL_DOMAINS = ("fal.run", "falrun.com", "fal.ai", "fal.media")
+"""fal's domains. Every name below them is fal's, also one that the emulator does not serve."""
+_BELOW = tuple(f".{domain}" for domain in FAL_DOMAINS)
 FAL_HOSTS = QUEUE_HOSTS | RUN_HOSTS | _OTHER_HOSTS.keys()
 _KEY_SET = ".well-known/jwks.json"
 """On both names of rest.fal.ai; the only public path there (protocol 8.3)."""
@@ -75,6 +83,8 @@ OPERATIONS = (
     "cdn_sign",
     "storage",
     "key_set",
+    "kv",
+    "wma",
 )
 """The values of `Route.kind` that are operations of fal; others: "index", "admin", "unknown", "wrong_method"."""
 
@@ -108,7 +118,7 @@ def parse(method: str, path: str, host: str = "") -> Route:
     Cached, because submits of an endpoint and polls of a request repeat their path.
     """
     segments = [segment for segment in path.split("/") if segment]
-    if (name := host_name(host)) in FAL_HOSTS:
+    if is_fals(name := host_name(host)):
         segments.insert(0, name)
     if not segments:
         return Route(kind="index", host="", rest="")
@@ -121,6 +131,11 @@ def parse(method: str, path: str, host: str = "") -> Route:
 def host_name(header: str) -> str:
     """Return a Host header without its port."""
     return _PORT.sub("", header).rstrip(".").lower()
+
+
+def is_fals(name: str) -> bool:
+    """Return whether a host name is fal's. An unknown one gets 404 and not another host's answer."""
+    return name in FAL_HOSTS or name.endswith(_BELOW)
 
 
 def _route(method: str, host: str, segments: list[str]) -> Route:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fal_async.emulator.execution.program_environment import REDIRECT, environment
-from fal_async.emulator.serving.certificates import FAL_DOMAINS, Certificates, certificates_in
-from fal_async.emulator.wire.routing import FAL_HOSTS
+from fal_async.emulator.serving.certificates import Certificates, certificates_in
+from fal_async.emulator.wire.routing import FAL_DOMAINS, FAL_HOSTS
 
 URL = "https://127.0.0.1:8765"
 

@@ -224,6 +224,10 @@ async def _cdn_sign(caller: Caller) -> tuple[Any, ...]:
     return await _asked(caller, "POST", f"{url}/sign", headers=await _cdn_token(caller))
 
 
+async def _kv(caller: Caller) -> tuple[Any, ...]:
+    return await _asked(caller, "GET", "/kv.fal.media/get/db/name", headers=await _cdn_token(caller))
+
+
 _EVENTS = {"Accept": "text/event-stream"}
 _APPS = {"allowed_apps": ["model"]}
 
@@ -253,6 +257,8 @@ WAYS: Mapping[str, tuple[Callable[[Caller], Awaitable[tuple[Any, ...]]], ...]] =
             headers={},
         ),
     ),
+    "kv": (_kv,),
+    "wma": (asking("POST", "/wma.fal.run/ice", json={"app_id": "me/model"}),),
     "openapi": (asking("GET", "/fal.ai/api/openapi/queue/openapi.json?endpoint_id=me/model", headers={}),),
     "stream": (asking("POST", "/fal.run/me/words/stream", json={}), _plain_as_stream),
     "realtime": (_realtime,),

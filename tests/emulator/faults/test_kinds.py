@@ -35,7 +35,7 @@ FAULTS = [
     Fault.balance(),
     Fault.vanish(),
     Fault.redirect("https://elsewhere.example"),
-    Fault.missing(*FIELDS.split(), "expiration_duration_seconds", "nickname"),
+    Fault.missing(*FIELDS.split(), "expiration_duration_seconds", "nickname", "error"),
     Fault.replace({"more": 1}),
     Fault.word("PAUSED"),
     Fault.back(5),

@@ -115,6 +115,23 @@ async def test_a_result_can_be_fetched_by_all_spellings_of_its_url(
     assert result.headers["X-Fal-Served-From"]
 
 
+@pytest.mark.parametrize("end", ["", "/"])
+@pytest.mark.parametrize("app", ["fal-ai/fast-sdxl", "fal-ai/flux-pro/v1.1"])
+async def test_a_request_is_followed_under_its_full_id_and_with_trailing_slashes(
+    caller: Caller, app: str, end: str
+) -> None:
+    small = {"prompt": "x", "image_size": {"width": 8, "height": 8}}
+    submitted = await caller.submit(app + end, small)
+    url = f"/queue.fal.run/{app}/requests/{submitted.data['request_id']}"
+    assert (await caller.get(f"{url}/status{end}")).status == 202
+    assert (await caller.get(url + end)).data == {"detail": "Request is still in progress"}
+    await caller.reached(submitted, "COMPLETED")
+    status = await caller.get(f"{url}/status{end}")
+    assert (status.status, status.data["status"]) == (200, "COMPLETED")
+    assert len((await caller.get(url + end)).data["images"]) == 1
+    assert (await caller.call("PUT", f"{url}/cancel{end}")).data == {"status": "ALREADY_COMPLETED"}
+
+
 async def test_the_result_of_a_request_that_is_not_complete_is_a_400(caller: Caller) -> None:
     caller.emulator.endpoint("me/gate", runners=1)(Gate())
     for _ in ("running", "waiting"):

@@ -310,3 +310,35 @@ async def test_stopping_the_emulator_ends_open_realtime_sessions() -> None:
         assert await session.receive() == 1
         await emulator.stop()
         assert await session.receive() == 1006
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["waits", "leaves"])
+async def test_a_session_that_the_client_closes_is_not_called_disconnected(
+    caller: Caller, *, waits: bool
+) -> None:
+    for code in (1000, 1001, 4000):
+        session = await connect(caller, "me/echo/realtime")
+        await session.send({"a": 1})
+        assert await session.receive() == {"a": 1}
+        if waits:
+            await session.socket.close(code=code)
+        else:  # the close frame and the end of the connection arrive together
+            closing = asyncio.ensure_future(session.socket.close(code=code))
+            await asyncio.sleep(0)
+            response = session.socket._response
+            response.close()
+            await closing
+    for job in caller.emulator.jobs.values():
+        await job.wait_for("COMPLETED", timeout=5)
+        assert (job.error, job.error_type) == (None, None)
+
+
+async def test_a_session_whose_connection_is_lost_is_called_disconnected(caller: Caller) -> None:
+    session = await connect(caller, "me/echo/realtime")
+    await session.send({"a": 1})
+    await session.receive()
+    caller.emulator.drop_connections()
+    (job,) = caller.emulator.jobs.values()
+    await job.wait_for("COMPLETED", timeout=5)
+    assert job.error_type == "client_disconnected"
+    await session.socket.close()

@@ -58,7 +58,30 @@ async def test_the_admin_route_has_no_cors_headers_and_no_preflight(caller: Call
     assert (await caller.call("OPTIONS", "/_emulator/key", headers=QUESTION)).status == 404
 
 
-@pytest.mark.parametrize("method", ["OPTIONS", "HEAD"])
-async def test_plain_options_and_head_requests_run_nothing(caller: Caller, method: str) -> None:
-    assert (await caller.call(method, RUN)).status == 405
+@pytest.mark.parametrize(
+    "path", [RUN, "/queue.fal.run/me/echo", "/rest.fal.ai/users/current", "/v3.fal.media/x"]
+)
+async def test_options_without_an_origin_are_answered_without_a_key_and_run_nothing(
+    caller: Caller, path: str
+) -> None:
+    answer = await caller.call("OPTIONS", path, headers={})
+    assert (answer.status, answer.body) == (204, b"")
+    assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+    assert caller.emulator.count() == len(caller.emulator.jobs) == 0
+
+
+async def test_a_head_request_of_an_endpoint_runs_nothing(caller: Caller) -> None:
+    assert (await caller.call("HEAD", RUN)).status == 405
     assert len(caller.emulator.jobs) == 0
+
+
+@pytest.mark.parametrize(
+    "path", [RUN, "/queue.fal.run/me/echo", "/fal.run/me/words/stream", "/me/nothing", "/", "/v3.fal.media/x"]
+)
+async def test_no_answer_names_the_servers_software_and_every_answer_has_a_date(
+    caller: Caller, path: str
+) -> None:
+    for method in ("GET", "POST", "OPTIONS"):
+        answer = await caller.call(method, path, json={})
+        assert "Server" not in answer.headers
+        assert answer.headers["Date"].endswith(" GMT")
