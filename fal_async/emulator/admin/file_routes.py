@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fal_async.emulator.admin.files_shown import file_entry
+from fal_async.emulator.admin.files_shown import FILE_HEADERS, file_entry
 from fal_async.emulator.admin.listed import listed, wish_of
 from fal_async.emulator.admin.order import Order, Routes
 from fal_async.emulator.core import Reply
@@ -33,8 +33,8 @@ async def _file(order: Order) -> Reply:
         return request_error(404, "File not found")
     sent = await send_file(order.call, found, NO_EFFECT)
     if isinstance(sent, Answer):
-        return sent.with_headers(_OF_FILES)
-    sent.headers.update(_OF_FILES)
+        return sent.with_headers(FILE_HEADERS)
+    sent.headers.update(FILE_HEADERS)
     return sent
 
 
@@ -91,11 +91,6 @@ def _revoke(order: Order) -> None:
     kinds[order.wanted["kind"]]()
 
 
-_OF_FILES = {
-    "Cache-Control": "private, max-age=600",
-    "Content-Security-Policy": "sandbox",
-    "X-Content-Type-Options": "nosniff",
-}
 ROUTES: Routes = {
     ("GET", "files"): _files,
     ("GET", "files/*"): _file,

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from fal_async.emulator.admin.files_shown import files_of
+from fal_async.emulator.admin.files_shown import data_uris_of, files_of, picture_of
 from fal_async.emulator.admin.masks import masked_url, shortened, summary
 from fal_async.emulator.admin.request_routes import brief_request
 from fal_async.emulator.core import Core
@@ -17,7 +17,7 @@ from fal_async.emulator.wire.answers import CANCELLED, Answer
 STATES = ("queued", "running", "completed", "failed", "cancelled")
 _LOGS, _REQUESTS, _ATTEMPTS = 1000, 100, 100
 """How many log entries, HTTP requests and webhook attempts of a job are shown: the latest ones."""
-_SHOWN = 1024 * 1024
+_SHOWN = 32 * 1024 * 1024
 """Bytes of a result that are shown."""
 
 
@@ -32,11 +32,10 @@ def state_of(job: Job) -> str:
 
 def brief_job(core: Core, job: Job) -> dict[str, Any]:
     """Return the line of a table."""
-    pictures = [one for one in files_of(core, job.answer, 1) if one["content_type"].startswith("image/")]
     return {
         **_common(job),
         "summary": summary(job.input),
-        "picture": pictures[0]["url"] if pictures else None,
+        "picture": picture_of(core, job.answer),
     }
 
 
@@ -70,7 +69,7 @@ def whole_job(core: Core, job: Job) -> dict[str, Any]:
         "exception": None if job.exception is None else shortened(repr(job.exception), 500),
         "price": None if job.price is None else attrs.asdict(job.price),
         "result": None if job.answer is None else _result(job.answer),
-        "files": files_of(core, job.answer),
+        "files": [*files_of(core, job.answer), *data_uris_of(job)],
         "webhook": _webhook(core, job),
         "requests": [brief_request(number, entry) for number, entry in requests[-_REQUESTS:]],
         "requests_total": len(requests),

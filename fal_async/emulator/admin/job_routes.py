@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from fal_async.emulator.admin.files_shown import data_of
 from fal_async.emulator.admin.job_details import STATES, brief_job, state_of, whole_job
 from fal_async.emulator.admin.listed import listed, wish_of
 from fal_async.emulator.admin.masks import masked
@@ -51,9 +52,13 @@ def _filter(query: Mapping[str, str]) -> Callable[[Job], bool] | None:
 
 
 def _one(order: Order) -> Answer:
-    job = order.core.jobs.by_id.get(order.name)
+    """Return `jobs/{id}`, or the content of a data URI of its result: `jobs/{id}/data/{number}`."""
+    request_id, _, number = order.name.partition("/data/")
+    job = order.core.jobs.by_id.get(request_id)
     if job is None:
-        return request_error(404, f"the emulator has no request {order.name}")
+        return request_error(404, f"the emulator has no request {request_id}")
+    if number:
+        return data_of(job, int(number)) or request_error(404, "the result has no such data URI")
     return masked(json_answer(whole_job(order.core, job)))
 
 

@@ -82,7 +82,7 @@ const KINDS = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\d+(?:\.\d+)
 
 export function json(value) {
   const text = JSON.stringify(value, null, 2) ?? "";
-  const pre = h("pre", { tabindex: "0", role: "region", "aria-label": "JSON" });
+  const pre = h("pre", { tabindex: "0", role: "group", "aria-label": "JSON" });
   if (text.length > 30000) return (pre.textContent = text), pre;
   let at = 0;
   for (const match of text.matchAll(KINDS)) {

@@ -22,7 +22,7 @@ export class Faults {
     this.app = app;
     this.switches = SWITCHES.map(([label, why, fault]) => this.toggle(label, why, { ...fault, times: null }));
     this.rows = h("tbody");
-    this.table = h("table", {}, h("caption", { class: "hidden" }, "Faults that may still apply"), h("thead", {}, h("tr", {}, ["Fault", "On", "Left", ""].map((name) => h("th", { scope: "col" }, name)))), this.rows);
+    this.table = h("table", {}, h("caption", { class: "hidden" }, "Faults that may still apply"), h("thead", {}, h("tr", {}, ["Fault", "On", "Left", "Remove"].map((name) => h("th", { scope: "col" }, name)))), this.rows);
     this.none = h("p", { class: "empty" }, "No fault: every call is answered as fal answers it.");
     this.struck = h("p", { class: "quiet", role: "status" });
     this.form = h("div");

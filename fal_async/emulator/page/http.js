@@ -13,6 +13,7 @@ export class Http {
     this.table = new Table({
       path: "requests",
       caption: "HTTP requests",
+      className: "http",
       columns: [
         { name: "at", label: "Arrived" },
         { name: "status", label: "Status", num: true },
@@ -35,7 +36,7 @@ export class Http {
   row(request) {
     const status = h("td", { class: "num" });
     const path = link(`#/http/${request.number}`, `${request.method} ${request.path}`, { class: "main mono", title: request.path });
-    const element = h("tr", { "data-id": request.number }, h("td", { class: "num" }, clock(request.at)), status, h("td", {}, request.kind), h("td", {}, path), h("td", { class: "num" }, request.size ? size(request.size) : ""));
+    const element = h("tr", { "data-id": request.number }, h("td", { class: "num" }, clock(request.at)), status, h("td", { class: "kind" }, request.kind), h("td", {}, path), h("td", { class: "num size" }, request.size ? size(request.size) : ""));
     const update = (request) => {
       status.dataset.tone = request.status === null || request.status >= 400 ? "failed" : "completed";
       status.replaceChildren(h("span", { class: "pill", "data-tone": status.dataset.tone }, String(request.status ?? "no answer")));

@@ -10,7 +10,7 @@ export class JobPanel {
     this.name = h("h2");
     this.error = h("p", { class: "error", role: "alert", hidden: true });
     this.cancel = h("button", { type: "button", class: "danger", hidden: true, onclick: () => this.stop() }, "Cancel");
-    this.log = h("ol", { class: "log", tabindex: "0", "aria-label": "Log", role: "log", "aria-live": "off" });
+    this.log = h("div", { class: "log", tabindex: "0", "aria-label": "Log", role: "log", "aria-live": "off" });
     this.logHead = h("h3", {}, "Log");
     this.logs = h("section", { class: "stack", "aria-label": "Log", hidden: true }, this.logHead, this.log);
     this.parts = { facts: part(facts), failure: part(failure), files: part(files), result: part(result), input: part(input), webhook: part(webhook), requests: part(requests) };
@@ -94,7 +94,7 @@ export class JobPanel {
 
 function line(entry, from) {
   const at = Date.parse(entry.timestamp) / 1000 - from;
-  return h("li", { "data-level": entry.level }, h("span", { class: "at" }, Number.isFinite(at) ? seconds(at) : ""), h("span", { class: "level" }, entry.level), h("span", {}, entry.message));
+  return h("p", { "data-level": entry.level }, h("span", { class: "at" }, Number.isFinite(at) ? seconds(at) : ""), h("span", { class: "level" }, entry.level), h("span", {}, entry.message));
 }
 
 function facts(job) {
@@ -127,8 +127,8 @@ function timeline(job) {
   const end = job.completed_at ?? Date.now() / 1000;
   const waits = h("span", { class: "waits" });
   const runs = h("span", { "data-tone": job.state === "queued" ? "running" : job.state });
-  waits.style.flexGrow = Math.max(0.001, job.started_at - job.submitted_at);
-  runs.style.flexGrow = Math.max(0.001, end - job.started_at);
+  waits.style.flexGrow = 1000 * Math.max(0.001, job.started_at - job.submitted_at);
+  runs.style.flexGrow = 1000 * Math.max(0.001, end - job.started_at);
   return h("div", { class: `timeline ${job.completed_at ? "" : "now"}`, "aria-hidden": "true" }, waits, runs);
 }
 
@@ -144,7 +144,7 @@ export function media(file) {
     audio: () => h("audio", { controls: true, src: file.url, preload: "metadata", "aria-label": file.name }),
     video: () => h("video", { controls: true, src: file.url, preload: "metadata", muted: true, "aria-label": file.name }),
   }[kind];
-  return h("figure", {}, shown?.(), h("figcaption", {}, link(file.url, file.name, { target: "_blank", rel: "noreferrer" }), h("span", { class: "quiet" }, `${file.content_type}, ${size(file.size)}${file.public ? "" : ", not public"}`)));
+  return h("figure", {}, shown?.(), h("figcaption", {}, link(file.url, file.name, { target: "_blank", rel: "noreferrer" }), h("span", { class: "quiet" }, `${file.content_type}, ${size(file.size)}${file.public === false ? ", not public" : ""}`)));
 }
 
 function files(list) {
@@ -152,20 +152,11 @@ function files(list) {
   return h("ul", { class: `media ${list.length === 1 ? "one" : ""}` }, list.map((file) => h("li", {}, media(file))));
 }
 
-const DATA = /^data:(image\/(?:png|jpeg|webp|gif)|audio\/[\w.+-]+|video\/[\w.+-]+);base64,/;
-
-function inData(value, found = []) {
-  if (typeof value === "string" && DATA.test(value) && !value.includes("…")) found.push(value);
-  else if (value && typeof value === "object") for (const one of Object.values(value)) inData(one, found);
-  return found.slice(0, 16);
-}
-
 function result(found) {
   if (!found) return null;
   const about = `${found.status} · ${found.content_type || "no content type"} · ${size(found.size)}`;
   const shown = "document" in found ? json(found.document) : "text" in found ? h("pre", { tabindex: "0" }, found.text) : h("p", { class: "quiet" }, "Not shown here: fetch it as a client does.");
-  const pictures = "document" in found ? inData(found.document).map((url) => h("li", {}, h("figure", {}, h(url.startsWith("data:image") ? "img" : url.startsWith("data:audio") ? "audio" : "video", { src: url, alt: "a data URI of the result", controls: !url.startsWith("data:image") })))) : [];
-  return [h("div", { class: "section-head" }, h("h3", {}, "Result"), h("span", { class: "quiet small" }, about), "document" in found && copyButton(JSON.stringify(found.document, null, 2))), pictures.length ? h("ul", { class: "media" }, pictures) : null, shown];
+  return [h("div", { class: "section-head" }, h("h3", {}, "Result"), h("span", { class: "quiet small" }, about), "document" in found && copyButton(JSON.stringify(found.document, null, 2))), shown];
 }
 
 function input({ input: value, endpoint_id: id, deleted }) {

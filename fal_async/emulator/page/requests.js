@@ -20,7 +20,7 @@ export class Requests {
       columns: [
         { name: "state", label: "State" },
         { name: "what", label: "Request" },
-        { name: "pic", label: "" },
+        { name: "pic", label: "Picture", hidden: true },
         { name: "took", label: "Took", num: true },
         { name: "when", label: "Arrived", num: true },
       ],
@@ -35,7 +35,7 @@ export class Requests {
       "div",
       { class: "stack" },
       h("div", { class: "title" }, h("h1", {}, "Requests")),
-      h("section", { class: "stack", "aria-label": "Queues" }, this.noQueues, this.queues, this.idle),
+      h("section", { class: "stack lanes", "aria-label": "Queues" }, this.noQueues, this.queues, this.idle),
       this.split,
     );
   }
@@ -71,6 +71,7 @@ export class Requests {
     this.job = id ? new JobPanel(this.app, id, { back: true }) : null;
     this.app.live.watch(id || null);
     this.split.classList.toggle("two", Boolean(id));
+    this.element.classList.toggle("open", Boolean(id));
     this.split.replaceChildren(this.table.element, ...(this.job ? [this.job.element] : []));
     for (const row of this.table.body.children) {
       if (row.dataset.id === id) row.setAttribute("aria-current", "true");

@@ -17,7 +17,7 @@ export class Table {
       { class: className },
       h("caption", { class: "hidden" }, caption),
       h("colgroup", {}, columns.map((column) => h("col", { class: column.name }))),
-      h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col", class: `${column.name} ${column.num ? "num" : ""}` }, column.label)))),
+      h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col", class: `${column.name} ${column.num ? "num" : ""}` }, column.hidden ? h("span", { class: "hidden" }, column.label) : column.label)))),
       this.body,
     );
     this.search = h("input", { type: "search", placeholder: "Search", "aria-label": `Search in ${caption}`, oninput: () => this.typed() });

@@ -16,7 +16,7 @@ export class Webhooks {
         { name: "request", label: "Request" },
         { name: "url", label: "Receiver" },
         { name: "attempt", label: "Attempt", num: true },
-        { name: "again", label: "" },
+        { name: "again", label: "Send again", hidden: true },
       ],
       keyOf: (attempt) => `${attempt.request_id} ${attempt.at}`,
       make: (attempt) => ({ element: row(attempt) }),

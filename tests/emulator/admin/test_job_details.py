@@ -71,6 +71,20 @@ async def test_a_job_shows_its_webhook_without_the_values_of_the_urls_query() ->
         assert (attempt["attempt"], attempt["status"], attempt["delivered"]) == (1, 401, False)
 
 
+async def test_pictures_in_data_uris_of_a_result_are_served_beside_it(caller: Caller) -> None:
+    @caller.emulator.endpoint("me/inline")
+    async def inline(input: Any) -> Any:
+        return {"images": [{"url": "data:image/png;base64,cG5n"}, {"url": "data:text/html;base64,cG5n"}]}
+
+    ran = await caller.run("me/inline", {})
+    [file] = (await whole(caller, ran.headers["x-fal-request-id"]))["files"]
+    assert (file["name"], file["content_type"], file["size"]) == ("data URI 1", "image/png", 3)
+    served = await caller.get(file["url"], headers={})
+    assert (served.body, served.headers["Content-Type"]) == (b"png", "image/png")
+    assert served.headers["Content-Security-Policy"] == "sandbox"
+    assert (await caller.get(file["url"].replace("/data/0", "/data/1"), headers={})).status == 404
+
+
 async def test_an_unknown_job_is_a_404(caller: Caller) -> None:
     assert (await caller.get("/_emulator/jobs/none", headers={})).status == 404
 
