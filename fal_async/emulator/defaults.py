@@ -10,3 +10,5 @@ DEFAULT_RUNNERS = 2
 """On fal, a new account runs two requests at a time (protocol 9.4)."""
 KEEP_JOBS = 10_000
 """Limit of the emulator as a separate process, since inputs of jobs may contain whole files as data URIs."""
+KEEP_REQUESTS = 1000
+"""How many HTTP requests the emulator as a separate process stores; `Emulator` in a program stores more."""

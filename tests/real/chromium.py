@@ -32,11 +32,13 @@ FLAGS = (
 class Page:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket, self._ids = socket, itertools.count(1)
+        self.problems: list[str] = []
+        """Uncaught exceptions, failed requests and violations of a policy, after `note_problems`."""
 
     async def call(self, method: str, **params: Any) -> Any:
         number = next(self._ids)
         await self._socket.send_json({"id": number, "method": method, "params": params})
-        while (message := await self._socket.receive_json()).get("id") != number:
+        while (message := await self._next()).get("id") != number:
             pass
         assert "error" not in message, message
         return message["result"]
@@ -45,8 +47,22 @@ class Page:
         """Open a page, and wait until it is loaded."""
         number = next(self._ids)
         await self._socket.send_json({"id": number, "method": "Page.navigate", "params": {"url": url}})
-        while (await self._socket.receive_json()).get("method") != "Page.loadEventFired":
+        while (await self._next()).get("method") != "Page.loadEventFired":
             pass
+
+    async def note_problems(self) -> None:
+        """Collect `problems` from now on."""
+        await self.call("Runtime.enable")
+        await self.call("Log.enable")
+
+    async def _next(self) -> Any:
+        message = await self._socket.receive_json()
+        match message.get("method"):
+            case "Runtime.exceptionThrown":
+                self.problems.append(str(message["params"]["exceptionDetails"]))
+            case "Log.entryAdded" if message["params"]["entry"]["level"] == "error":
+                self.problems.append(str(message["params"]["entry"]))
+        return message
 
     async def ask(self, expression: str) -> Any:
         """Return the value of a JavaScript expression; a promise is awaited."""
@@ -57,9 +73,9 @@ class Page:
         return answer["result"].get("value")
 
     async def until(self, condition: str) -> None:
-        """Wait until a JavaScript condition holds; the page itself checks it every 20 ms."""
-        look = f"const look = () => ({condition}) ? done(true) : setTimeout(look, 20)"
-        await self.ask(f"new Promise((done) => {{ {look}; look(); }})")
+        """Wait until a JavaScript condition holds, 30 s at most; the page itself checks it every 20 ms."""
+        look = f"const look = () => ({condition}) ? done(true) : left-- ? setTimeout(look, 20) : done(false)"
+        assert await self.ask(f"new Promise((done) => {{ let left = 1500; {look}; look(); }})"), condition
 
     async def screenshot(self, file: Path) -> None:
         picture = await self.call("Page.captureScreenshot", format="png")
@@ -67,8 +83,8 @@ class Page:
 
 
 @asynccontextmanager
-async def chromium(folder: Path, *flags: str) -> AsyncIterator[Page]:
-    """Run a browser with a fresh profile in `folder`."""
+async def chromium(folder: Path, *flags: str, limit: float = 30) -> AsyncIterator[Page]:
+    """Run a browser with a fresh profile in `folder`, for `limit` seconds at most."""
     # It leaves files in TMPDIR. The profile's path would be too long for the sockets that it makes there.
     temporary = tempfile.mkdtemp()
     process = await asyncio.create_subprocess_exec(
@@ -82,7 +98,7 @@ async def chromium(folder: Path, *flags: str) -> AsyncIterator[Page]:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(30), aiohttp.ClientSession() as http:
+        async with asyncio.timeout(limit), aiohttp.ClientSession() as http:
             origin = await _origin(process)
             async with http.get(f"http://{origin}/json/list") as listed:
                 (tab, *_) = [entry for entry in await listed.json() if entry["type"] == "page"]

@@ -48,3 +48,8 @@ async def cut_off(page: Page) -> Any:
         ".filter((one) => one.getBoundingClientRect().right > innerWidth + 1)"
         ".map((one) => one.outerHTML.slice(0, 120)).slice(0, 8) : []"
     )
+
+
+def rows(count: int) -> str:
+    """Return the condition that the table of requests has so many rows."""
+    return f"document.querySelectorAll('.jobs tbody tr').length === {count}"

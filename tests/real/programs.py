@@ -47,6 +47,7 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {
         "@tanstack/ai": "0.58.0",
         "@tanstack/ai-fal": "0.10.1",
         "ai": "7.0.173",
+        "axe-core": "4.14.1",
         "esbuild": "0.28.2",
         "express": "5.3.0",
         "fal-ai-mcp-server": "2.1.4",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fal_async.cli import listening
 from fal_async.cli.screen import is_live
-from fal_async.emulator.defaults import DEFAULT_KEY, DEFAULT_RUNNERS, KEEP_JOBS
+from fal_async.emulator.defaults import DEFAULT_KEY, DEFAULT_RUNNERS, KEEP_JOBS, KEEP_REQUESTS
 
 if TYPE_CHECKING:
     from fal_async.emulator.server import Emulator
@@ -46,11 +46,6 @@ def configure_emulator(parser: argparse.ArgumentParser, *, port: int, log: str) 
     add("--folder", type=_folder, help="folder for produced and uploaded files (default: a temporary one)")
     _add_memory(parser)
     add("--seed", type=int, default=0, help=f"seed of the random generator for faults {_DEFAULT}")
-    add(
-        "--record",
-        action="store_true",
-        help="store the latest HTTP requests; without it they are only counted",
-    )
     add(
         "--access-log",
         choices=("calls", "all", "none"),
@@ -126,11 +121,24 @@ def _add_memory(parser: argparse.ArgumentParser) -> None:
         help="how many jobs are kept; those that completed first are deleted first (default: %(default)s)",
     )
     add(
+        "--keep-requests",
+        type=_count,
+        default=KEEP_REQUESTS,
+        metavar="N",
+        help="how many HTTP requests are stored for the page, the latest ones; with 0 they are only counted "
+        "(default: %(default)s)",
+    )
+    add(
         "--forget-after",
         type=_seconds,
         metavar="SECONDS",
         help="delete a job this many seconds after its completion (default: never)",
     )
+    _add_memory_of_files(parser)
+
+
+def _add_memory_of_files(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--file-lifetime",
         type=_seconds,
@@ -172,7 +180,8 @@ def emulator_of(options: argparse.Namespace, certificates: Certificates | None) 
         concurrency=options.concurrency,
         balance=options.balance,
         retention=options.retention,
-        record=options.record,
+        record=options.keep_requests > 0,
+        keep_requests=max(options.keep_requests, 1),
         keep_jobs=options.keep_jobs,
         forget_after=options.forget_after,
         file_lifetime=options.file_lifetime,
@@ -207,6 +216,12 @@ def _key(text: str) -> str:
     if not all(text.partition(":")):
         raise argparse.ArgumentTypeError("expected an API key of the form id:secret")
     return text
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected an integer >= 0")
+    return int(text)
 
 
 def _runners(text: str) -> int:

@@ -38,7 +38,7 @@ def overview(core: Core, watched: str | None = None) -> dict[str, Any]:
         "jobs": {"accepted": jobs.accepted, "kept": len(jobs.by_id), "queued": waiting, "running": running}
         | {"ended": jobs.ended_count, "failed": jobs.failed_count},
         "queues": queues[:_QUEUES],
-        "queues_total": len(queues),
+        "used": sorted(queue["endpoint_id"] for queue in queues),
         "http": core.recorder.count(),
         "records": core.recorder.keeps,
         "webhooks": {"ended": core.webhooks.ended, "under_way": core.webhooks.under_way},
@@ -47,7 +47,8 @@ def overview(core: Core, watched: str | None = None) -> dict[str, Any]:
         "struck": core.faults.struck,
         "files": len(core.files.records),
         "uploads": len(core.uploads.uploads),
-        "endpoints": sorted(served.endpoint_id for served in core.endpoints),
+        "endpoints": len(created := [served.created_at for served in core.endpoints]),
+        "endpoints_changed": max(created, default=0),
         "accounts": [
             {name: getattr(account, name) for name in ("nickname", "balance", "running", "locked")}
             for account in core.keyring.accounts.values()

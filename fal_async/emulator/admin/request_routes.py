@@ -20,7 +20,7 @@ async def _requests(order: Order) -> Answer:
     """List HTTP requests, as `listed.py` describes, filtered by the query's `kind` and `endpoint`."""
     recorder, wish = order.core.recorder, wish_of(order.call.query)
     if not recorder.keeps:
-        raise ValueError("requests are not kept: start the emulator with --record (record=True)")
+        raise ValueError("requests are not kept: start the emulator without --keep-requests 0 (record=False)")
     return await listed(
         recorder.numbered(),
         wish,

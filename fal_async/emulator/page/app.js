@@ -13,7 +13,7 @@ import { Accounts } from "./accounts.js";
 
 const VIEWS = {
   requests: ["Requests", Requests, (o) => o.jobs.queued + o.jobs.running],
-  endpoints: ["Endpoints", Endpoints, (o) => o.endpoints.length],
+  endpoints: ["Endpoints", Endpoints, (o) => o.endpoints],
   http: ["HTTP log", Http, (o) => o.http],
   faults: ["Faults", Faults, (o) => o.faults.length, "failed"],
   books: ["Books", Books, () => 0],

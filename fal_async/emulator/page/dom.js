@@ -63,6 +63,13 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// The list keeps its place, and with it the focus; where the window is too narrow for both, the detail gets the focus.
+export function showBeside(split, list, detail) {
+  split.append(detail);
+  detail.tabIndex = -1;
+  if (getComputedStyle(list).display === "none") detail.focus({ preventScroll: true });
+}
+
 export function say(text) {
   document.getElementById("said").textContent = text;
 }

@@ -33,9 +33,9 @@ export class Endpoints {
   }
 
   async update(overview) {
-    const ids = overview.endpoints.join();
-    if (ids !== this.ids) {
-      this.ids = ids;
+    const seen = `${overview.endpoints} ${overview.endpoints_changed}`;
+    if (seen !== this.seen) {
+      this.seen = seen;
       this.known = await get("endpoints");
       this.showList();
     }

