@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+
+import fal_async
+from fal_async.cli import main
 
 LIMIT = 30.0
 """Seconds after which a hanging process fails the test."""
@@ -98,3 +104,73 @@ def test_a_foreign_address_exits_with_1_and_one_line() -> None:
     assert running.returncode == 1
     assert err.startswith("fal-async emulator: can't listen on 192.0.2.1, port 0: ")
     assert err.count("\n") == 1
+
+
+# The parts that `--help` shows as examples.
+
+SHOP = """
+def endpoints(emulator):
+    @emulator.endpoint("me/hats")
+    async def hats(input):
+        return {"hats": 2}
+"""
+APP = """
+import os, urllib.request
+for name in ("hats", "caps"):
+    key = {"Authorization": "Key " + os.environ["FAL_KEY"]}
+    asked = urllib.request.Request("https://fal.run/me/" + name, b"{}", key)
+    print(urllib.request.urlopen(asked).read().decode())
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "models.toml").write_text('[endpoints."me/caps"]\nanswer = { caps = 3 }\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(fal_async.__file__).parents[1]))
+    return tmp_path
+
+
+def test_tls_own_endpoints_and_the_access_log_work_together(folder: Path) -> None:
+    own = ("--app", "shop:endpoints", "--endpoints", "models.toml", "--tls", "--access-log", "all")
+    with process("--port", "0", "--json", *own) as running:
+        assert running.stdout is not None
+        started = json.loads(running.stdout.readline())
+        trust = ssl.create_default_context(cafile=started["ca"])
+        for name in ("hats", "caps"):
+            key = {"Authorization": f"Key {started['key']}"}
+            asked = urllib.request.Request(f"{started['url']}/fal.run/me/{name}", b"{}", key)
+            with urllib.request.urlopen(asked, timeout=LIMIT, context=trust) as answer:
+                assert name in json.load(answer)
+        running.send_signal(signal.SIGTERM)
+        _, err = running.communicate(timeout=LIMIT)
+    assert [line.split()[2:4] for line in err.splitlines()] == [["run", "me/hats"], ["run", "me/caps"]]
+    assert started["key"] not in err
+    assert not Path(started["ca"]).exists()
+
+
+def test_exec_runs_a_program_with_endpoints_of_ones_own(folder: Path) -> None:
+    with process(
+        *("exec", "--app", "shop:endpoints", "--endpoints", "models.toml", "--", sys.executable, "app.py")
+    ) as running:
+        out, err = running.communicate(timeout=LIMIT)
+    assert (running.returncode, out) == (0, '{"hats":2}\n{"caps":3}\n'), err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--app", "shop:no"), "fal-async emulator: --app shop:no: "),
+        (("--endpoints", "no.toml"), "fal-async emulator: --endpoints no.toml: No such file"),
+        (("exce",), "unknown argument 'exce': did you mean exec?"),
+        (("exec", "python", "app.py"), "unknown argument 'python': put -- before the program"),
+    ],
+)
+def test_a_wrong_argument_is_reported_with_the_way_out(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], told: str
+) -> None:
+    with contextlib.suppress(SystemExit):
+        assert main(["emulator", *words]) == 1
+    assert told in capsys.readouterr().err

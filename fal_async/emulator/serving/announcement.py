@@ -22,10 +22,15 @@ def announcement(emulator: Emulator, certificates: Certificates | None, *, colou
     """
     bold, dim, green, plain = (_BOLD, _DIM, _GREEN, _PLAIN) if colours else ("",) * 4
     keys = f"key {emulator.key}, admin key {emulator.admin_key}"
-    lines = [f"{bold}fal emulator at {green}{emulator.url}{plain} ({keys}); Ctrl-C stops it"]
+    lines = [f"{bold}fal emulator at {green}{address(emulator)}{plain} ({keys}); Ctrl-C stops it"]
     for client, snippet in snippets(emulator, certificates).items():
         lines += ["", f"{dim}# {client}{plain}", snippet]
-    return "\n".join([*lines, "", f"{dim}# in a browser{plain}", f"{emulator.url}/", ""])
+    return "\n".join([*lines, "", f"{dim}# in a browser{plain}", f"{address(emulator)}/", ""])
+
+
+def address(emulator: Emulator) -> str:
+    """Return the URL for clients on this machine, also if the emulator listens on all addresses."""
+    return emulator.url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
 def document(emulator: Emulator, certificates: Certificates | None) -> str:
@@ -38,7 +43,7 @@ def document(emulator: Emulator, certificates: Certificates | None) -> str:
 
 def snippets(emulator: Emulator, certificates: Certificates | None) -> Mapping[str, str]:
     """Return what to copy, by client."""
-    url, key = emulator.url, emulator.key
+    url, key = address(emulator), emulator.key
     trust = {} if certificates is None else {"SSL_CERT_FILE": str(certificates.bundle)}
     ours = {"FAL_BASE_URL": url, "FAL_KEY": key, **trust}
     javascript = (

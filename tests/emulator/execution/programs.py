@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import attrs
 
@@ -48,10 +48,3 @@ async def started(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
         if process.returncode is None:
             process.kill()
         await process.wait()
-
-
-async def said(words: Sequence[str], stdin: bytes = b"") -> tuple[int | None, str, str]:
-    """Run `fal-async emulator exec`, and return its exit status, output and messages."""
-    async with started(*words) as process:
-        out, err = await process.communicate(stdin)
-        return process.returncode, out.decode(), err.decode()

@@ -34,6 +34,9 @@ async def main():
     print("async", bool((await submitted.get())["output"]))
 
 asyncio.run(main())
+import ssl, certifi
+own = ssl.create_default_context(cafile=certifi.where())
+print("certifi", urllib.request.urlopen(asked, context=own).status)
 print("sync", bool(fal_client.subscribe("fal-ai/any-llm", CALL[1])["output"]))
 print("file", fal_client.upload(b"data", "text/plain").split("/")[2])
 """
@@ -64,10 +67,17 @@ async def test_an_unchanged_python_program_reaches_the_emulator(capfd: pytest.Ca
     assert done.status == 0
     lines = dict(line.split() for line in capfd.readouterr().out.splitlines())
     host = lines.pop("file")
-    expected = {"urllib": "False", "httpx": "200", "aiohttp": "200", "async": "True", "sync": "True"}
+    expected = {
+        "urllib": "False",
+        "httpx": "200",
+        "aiohttp": "200",
+        "async": "True",
+        "sync": "True",
+        "certifi": "200",
+    }
     assert lines == expected
     assert host.endswith(".fal.media")
-    assert (done.emulator.count("run"), done.emulator.count("submit")) == (3, 2)
+    assert (done.emulator.count("run"), done.emulator.count("submit")) == (4, 2)
 
 
 async def test_an_unchanged_node_program_reaches_the_emulator(capfd: pytest.CaptureFixture[str]) -> None:

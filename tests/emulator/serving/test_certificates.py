@@ -80,8 +80,9 @@ async def test_the_exports_that_are_printed_let_fal_client_run_unchanged(certifi
         assert emulator.count("submit") == 1
 
 
-@pytest.mark.parametrize("client", ["fal_async, and fal-async in a shell", "curl"])
-@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize(
+    ("client", "tls"), [("fal_async, and fal-async in a shell", True), ("curl", False), ("curl", True)]
+)
 async def test_what_is_printed_for_a_shell_works_as_it_stands(
     certificates: Certificates, client: str, tls: bool
 ) -> None:

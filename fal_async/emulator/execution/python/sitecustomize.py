@@ -80,10 +80,10 @@ def _connecting(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class LateRedirect:
-    """Redirects libraries that resolve names or connect in C, when they are imported."""
+    """Changes modules when they are imported: `ssl`, and libraries that resolve names or connect in C."""
 
     def find_spec(self, name: str, path: Any = None, _: Any = None) -> ModuleSpec | None:
-        """Return the spec of such a library, with a loader that also redirects it; None for other modules."""
+        """Return the spec of such a module, with a loader that also changes it; None for other modules."""
         change = _CHANGES.get(name)
         spec = PathFinder.find_spec(name, path) if change is not None else None
         if spec is None or spec.loader is None or change is None:
@@ -96,6 +96,18 @@ class LateRedirect:
 
         setattr(spec.loader, "exec_module", exec_module)  # noqa: B010
         return spec
+
+
+def trust_emulator(module: Any) -> None:
+    """Let contexts that load certificates of their own, such as those of certifi, trust the emulator as well."""
+    authority, load = os.environ.get("NODE_EXTRA_CA_CERTS", ""), module.SSLContext.load_verify_locations
+
+    def load_verify_locations(self: Any, *args: Any, **options: Any) -> None:
+        load(self, *args, **options)
+        if os.path.isfile(authority):
+            load(self, authority)
+
+    module.SSLContext.load_verify_locations = load_verify_locations
 
 
 def redirect_aiodns(module: Any) -> None:
@@ -145,6 +157,7 @@ def redirect_uvloop(module: Any) -> None:
 _CHANGES: dict[str, Callable[[Any], None]] = {
     "aiodns": redirect_aiodns,
     "gevent._socket3": lambda module: redirect_connections(module.socket),
+    "ssl": trust_emulator,
     "uvloop": redirect_uvloop,
 }
 
