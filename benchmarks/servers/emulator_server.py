@@ -45,7 +45,7 @@ async def serve(folder: str | None) -> None:
         }
 
     async def endless(_: Any) -> None:
-        await asyncio.Event().wait()
+        await asyncio.get_running_loop().create_future()
 
     for endpoint_id in ("bench/job", "bench/warm-up"):
         emulator.endpoint(endpoint_id, runners=10_000)(job)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -130,7 +131,8 @@ class Call:
 
     @property
     def query(self) -> Mapping[str, str]:
-        return self.request.query
+        # Most requests have no query, for which aiohttp would make an empty multi-dict.
+        return self.request.query if self.request.query_string else _NO_QUERY
 
     @property
     def origin(self) -> str:
@@ -150,6 +152,9 @@ class Call:
     @property
     def request_id(self) -> str | None:
         return self.job.request_id if self.job is not None else self.route.request_id
+
+
+_NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
 
 @lru_cache(256)

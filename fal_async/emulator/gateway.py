@@ -12,7 +12,7 @@ from fal_async.emulator.admin.page_routes import PAGE, wants_page
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.downtime import Downtime
 from fal_async.emulator.faults.delivery import deliver, stall
-from fal_async.emulator.faults.effect import NO_EFFECT, Effect
+from fal_async.emulator.faults.effect import NO_EFFECT
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.operations import (
     files,
@@ -164,7 +164,11 @@ class Gateway:
         call.effect = NO_EFFECT if fault is None else fault.effect
         response = None
         try:
-            response = await self._respond(call)
+            if call.effect is NO_EFFECT:
+                reply = await self._answer(call)
+                response = to_response(reply) if isinstance(reply, Answer) else reply
+            else:
+                response = await self._respond(call)
         except ConnectionError:
             pass  # the client has left
         finally:
@@ -184,15 +188,8 @@ class Gateway:
         return entry
 
     async def _respond(self, call: Call) -> web.StreamResponse | None:
-        """Return the response, or None if the connection ends without an answer."""
+        """Return the response of a call with a fault, or None if the connection ends without an answer."""
         effect = call.effect
-        if effect is NO_EFFECT:
-            reply = await self._answer(call)
-            return to_response(reply) if isinstance(reply, Answer) else reply
-        return await self._respond_with(effect, call)
-
-    async def _respond_with(self, effect: Effect, call: Call) -> web.StreamResponse | None:
-        """Do the same as `_respond` for a call with a fault."""
         if effect.away is not None:
             self._downtime.go_away(effect.away)
         reply: Reply | None = None

@@ -11,7 +11,6 @@ import base64
 import json
 import sys
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -23,6 +22,7 @@ from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.accounts.credential import Credential
 from fal_async.emulator.accounts.prices import Price
 from fal_async.emulator.event_loop import EmulatorLoop, in_loop
+from fal_async.emulator.jobs.changes import Watcher
 from fal_async.emulator.jobs.options import CallOptions
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.storage.lifecycle import Lifecycle
@@ -32,7 +32,6 @@ IN_QUEUE, IN_PROGRESS, COMPLETED = "IN_QUEUE", "IN_PROGRESS", "COMPLETED"
 """There is no status for failed or cancelled requests: both are COMPLETED (protocol 4.2)."""
 
 _FILE_HOSTS = ("v3.fal.media", "v3b.fal.media")
-_UNWATCHED: AbstractSet[asyncio.Event] = frozenset()
 _TYPES_BY_STATUS = {400: "bad_request", 499: "client_cancelled", 504: "request_timeout"}
 
 
@@ -74,7 +73,8 @@ class Job:
             `answer` has no body.
         forgotten: whether a restart without memory deleted the job for clients, so that its id gets 404;
             `Emulator.jobs` still lists it.
-        watchers: events that are set when the state or the logs change.
+        watchers: events that are set when the state or the logs change. Few jobs have more than one, and most have
+            none, for which a tuple takes the least memory.
     """
 
     request_id: str
@@ -104,7 +104,7 @@ class Job:
     payloads_deleted: bool = False
     forgotten: bool = False
     _loop: EmulatorLoop = attrs.field(factory=EmulatorLoop, repr=False)
-    watchers: AbstractSet[asyncio.Event] = attrs.field(default=_UNWATCHED, init=False, repr=False)
+    watchers: tuple[Watcher, ...] = attrs.field(default=(), init=False, repr=False)
 
     @property
     def account(self) -> Account:
@@ -121,26 +121,21 @@ class Job:
         """Whether the job is completed with an error; False before completion."""
         return self.answer is not None and not 200 <= self.answer.status < 400
 
-    def watch(self, changed: asyncio.Event) -> None:
+    def watch(self, changed: Watcher) -> None:
         """Set an event at each change from now on; only the emulator calls this.
 
         Args:
             changed: the event.
         """
-        if not isinstance(self.watchers, set):
-            # Made when it is needed, and dropped with its last entry, since an empty set takes 216 bytes.
-            self.watchers = set[asyncio.Event]()
-        self.watchers.add(changed)
+        self.watchers = (*self.watchers, changed)
 
-    def unwatch(self, changed: asyncio.Event) -> None:
+    def unwatch(self, changed: Watcher) -> None:
         """Undo `watch`; only the emulator calls this.
 
         Args:
             changed: the event.
         """
-        if isinstance(self.watchers, set):
-            self.watchers.discard(changed)
-            self.watchers = self.watchers or _UNWATCHED
+        self.watchers = tuple(one for one in self.watchers if one is not changed)
 
     def move(self, state: str) -> None:
         """Set the state and wake the watchers; only the emulator calls this.

@@ -17,6 +17,7 @@ import attrs
 
 from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.event_loop import explanation
+from fal_async.emulator.jobs.changes import Watcher
 from fal_async.emulator.jobs.endpoints import to_answer
 from fal_async.emulator.jobs.job import COMPLETED, IN_PROGRESS, IN_QUEUE, FileKeeper, Job, JobContext
 from fal_async.emulator.jobs.served import Served
@@ -81,7 +82,7 @@ class Runners:
         self._direct, self._normal, self._low = (WaitingLine[Account, Job]() for _ in range(3))
         self._slots: dict[Job, _Slot] = {}
         self._closed = False
-        self.position_watchers: set[asyncio.Event] = set()
+        self.position_watchers: set[Watcher] = set()
         """Events that are set when positions have changed; one time for many changes."""
         self._notify_timer: asyncio.TimerHandle | None = None
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
+import attrs
 from aiohttp import web
 
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.faults.delivery import send, stall
 from fal_async.emulator.faults.effect import Piece
+from fal_async.emulator.jobs.changes import Changes
 from fal_async.emulator.jobs.job import COMPLETED, IN_QUEUE, Job, log_entries
 from fal_async.emulator.operations.queued_request import status_document, wants_logs
 from fal_async.emulator.wire.answers import Answer, no_request
@@ -20,19 +21,26 @@ KEEP_ALIVE = b": keep-alive\n\n"
 
 
 async def status_stream(core: Core, call: Call) -> Reply:
-    if call.job is None:
+    """Send events until COMPLETED. The server closes after it, without a further sign of the end (4.3)."""
+    job, changed = call.job, Changes()
+    if job is None:
         return no_request()
     await stall(call.effect)
-    response = await _open(call, call.job)
-    changed = asyncio.Event()
-    position_watchers = core.runners.of(call.job.served).position_watchers
-    call.job.watch(changed)
+    response = await _open(call, job)
+    sender = _Sender(core, call, job, response)
+    job.watch(changed)
     try:
-        await _follow(core, _Sender(core, call, call.job, response), call.job, changed)
+        while True:
+            changed.clear()
+            _watch_the_queue(core, job, changed)
+            await sender.send_changes()
+            if job.state == COMPLETED or sender.broken_off:
+                return response
+            if not await changed.within(core.keep_alive):
+                await sender.write(KEEP_ALIVE)
     finally:
-        call.job.unwatch(changed)
-        position_watchers.discard(changed)
-    return response
+        job.unwatch(changed)
+        core.runners.of(job.served).position_watchers.discard(changed)
 
 
 async def _open(call: Call, job: Job) -> web.StreamResponse:
@@ -42,50 +50,37 @@ async def _open(call: Call, job: Job) -> web.StreamResponse:
     return response
 
 
-async def _follow(core: Core, sender: _Sender, job: Job, changed: asyncio.Event) -> None:
-    """Send events until COMPLETED. The server closes after it, without a further sign of the end (4.3)."""
-    while True:
-        changed.clear()
-        _watch_the_queue(core, job, changed)
-        await sender.send_changes()
-        if job.state == COMPLETED or sender.broken_off:
-            return
-        if not await _changed_within(changed, core.keep_alive):
-            await sender.write(KEEP_ALIVE)
-
-
-def _watch_the_queue(core: Core, job: Job, changed: asyncio.Event) -> None:
+def _watch_the_queue(core: Core, job: Job, changed: Changes) -> None:
     """Watch the position in the queue, but only while the job waits."""
     position_watchers = core.runners.of(job.served).position_watchers
     (position_watchers.add if job.state == IN_QUEUE else position_watchers.discard)(changed)
 
 
-async def _changed_within(changed: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            await changed.wait()
-    except TimeoutError:
-        return False
-    return True
-
-
+@attrs.define(eq=False)
 class _Sender:
     """Sends an event on each change and each log entry once, so it stores what it has sent."""
 
-    def __init__(self, core: Core, call: Call, job: Job, response: web.StreamResponse) -> None:
-        self._core, self._call, self._job, self._response = core, call, job, response
-        self._last: dict[str, Any] | None = None
-        self._logs_sent = 0
-        self._events = 0
-        self._logs = wants_logs(call)
-        self.broken_off = False
+    _core: Core
+    _call: Call
+    _job: Job
+    _response: web.StreamResponse
+    broken_off: bool = attrs.field(default=False, init=False)
+    _last: tuple[str, int | None] | None = attrs.field(default=None, init=False)
+    """State and position of the last event. The event itself would take 700 bytes of each open stream."""
+    _logs_sent: int = attrs.field(default=0, init=False)
+    _events: int = attrs.field(default=0, init=False)
+    _logs: bool = attrs.field(init=False)
+
+    @_logs.default
+    def _wants_logs(self) -> bool:
+        return wants_logs(self._call)
 
     async def send_changes(self) -> None:
         document = status_document(self._core, self._call, self._job)
-        news = self._new_logs()
-        if document == self._last and not news:
+        news, now = self._new_logs(), (self._job.state, document.get("queue_position"))
+        if now == self._last and not news:
             return
-        self._last = document
+        self._last = now
         if self._job.state != IN_QUEUE:
             document = {**document, "logs": news if self._logs else None}
         if self._job.state != COMPLETED:

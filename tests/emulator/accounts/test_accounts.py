@@ -138,6 +138,7 @@ async def test_the_admin_route_adds_locks_and_lists_accounts_and_rotates_their_k
         "concurrency": 2,
         "running": 0,
         "balance": None,
+        "locked": False,
     }
     assert (await caller.call("POST", "/_emulator/lock", json={"account": "a"}, headers={})).status == 200
     assert (await caller.submit("fal-ai/any-llm", headers={"Authorization": "Key a:b"})).status == 403
