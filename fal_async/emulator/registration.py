@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from fal_async.emulator.accounts.prices import UNIT, Price, price_of
 from fal_async.emulator.apps.mounts import Mount
+from fal_async.emulator.builtin.painters import Painter
 from fal_async.emulator.core import Core
 from fal_async.emulator.event_loop import called_in_loop
 from fal_async.emulator.jobs.endpoints import Endpoint, EndpointFunction, check_app_id, check_function
@@ -28,9 +29,9 @@ F = TypeVar("F", bound=EndpointFunction)
 class Registration:
     """The methods of `Emulator` that register endpoints and applications."""
 
-    def __init__(self, core: Core, runners: int) -> None:
-        """Store the default of `runners` for endpoints and applications that are registered without it."""
-        self._core, self._loop = core, core.loop
+    def __init__(self, core: Core, runners: int, paint: Painter) -> None:
+        """Store the default of `runners`, and what draws the pictures of models that are made of documents."""
+        self._core, self._loop, self._paint = core, core.loop, paint
         self._default_runners = runners
 
     def endpoint(
@@ -189,7 +190,7 @@ class Registration:
             unit=unit,
             metadata=document.metadata,
         )
-        served(SampleModel(document, seconds))
+        served(SampleModel(document, seconds, self._paint))
         return document.endpoint_id
 
     def _serve_builtin(

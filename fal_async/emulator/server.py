@@ -19,6 +19,7 @@ from fal_async.emulator.accounts.prices import PriceList
 from fal_async.emulator.admin.admin import Admin
 from fal_async.emulator.apps.mounts import Mount, Mounts
 from fal_async.emulator.builtin import builtin_endpoints
+from fal_async.emulator.builtin.painters import drawn, plain
 from fal_async.emulator.controls import Controls
 from fal_async.emulator.core import Core
 from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_RUNNERS
@@ -85,8 +86,8 @@ class Emulator(Controls, Registration):
         file_lifetime: seconds for which a produced file can be read, unless its request asks for another lifetime.
             None (default): no limit.
         gone_status: HTTP status for a file that has expired: 403, 404 (default) or 410.
-        plain_pictures: whether the built-in models return pictures of one colour, made once per size; default
-            False: they draw one for each prompt and seed.
+        plain_pictures: whether the built-in models, and those of `endpoint_from`, return pictures of one colour,
+            made once per size; default False: they draw one for each input.
         seed: seed of the random generator for faults with a `chance`; default 0.
         builtins: whether the built-in models are served; default True.
         cdn_token_lifetime: seconds for which a CDN token is valid; default 30 days, fal's longest (protocol 7.1).
@@ -162,7 +163,7 @@ class Emulator(Controls, Registration):
             keep_alive=keep_alive,
         )
         Controls.__init__(self, core)
-        Registration.__init__(self, core, runners)
+        Registration.__init__(self, core, runners, plain if plain_pictures else drawn)
         self._listener = Listener(host=host, port=port, tls=ssl)
         self._downtime = Downtime(core, self._listener)
         self._gateway = Gateway(core, admin=Admin(self, self._downtime), downtime=self._downtime)

@@ -34,6 +34,7 @@ class Checker:
         self._entries: list[dict[str, Any]] = []
         if not isinstance(input, dict):
             self.complain([], "Input should be a valid dictionary", "dict_type", input)
+            self.finish()
 
     def complain(
         self, path: Sequence[str | int], msg: str, kind: str, value: Any, ctx: dict[str, Any] | None = None

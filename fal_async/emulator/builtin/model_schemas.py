@@ -150,7 +150,7 @@ LLM_OUTPUT: Schema = object_schema(
 TRAINING_INPUT: Schema = object_schema(
     "FluxLoraFastTrainingInput",
     ["images_data_url"],
-    images_data_url=_said("string", "The URL of a zip archive with the images.", format="uri"),
+    images_data_url=_said("string", "The URL of a zip archive with the images."),
     trigger_word=_said("string", "The word in prompts that stands for the subject.", default=""),
     steps=_integer("How many steps the training has.", 1, 10_000, default=1000),
 )

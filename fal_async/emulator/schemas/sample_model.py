@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from fal_async.emulator.builtin.painters import drawn
+from fal_async.emulator.builtin.painters import Painter, drawn
 from fal_async.emulator.builtin.stand_ins import sounds
 from fal_async.emulator.builtin.stand_ins.dimensions import size_of
 from fal_async.emulator.builtin.stand_ins.orders import Order
@@ -38,15 +38,15 @@ _STAND_IN: Mapping[str, Any] = {
 class SampleModel:
     """The function of an endpoint that is made from a document."""
 
-    def __init__(self, document: ModelDocument, seconds: float) -> None:
-        """Store the document, and the seconds that a request takes at speed 1.
+    def __init__(self, document: ModelDocument, seconds: float, paint: Painter = drawn) -> None:
+        """Store the document, the seconds that a request takes at speed 1, and what draws the pictures.
 
         Raises:
             ValueError: If no output can be made that fits the schema, or `seconds` is below 0.
         """
         if seconds < 0:
             raise ValueError(f"seconds={seconds}: expected a number >= 0")
-        self._document, self._seconds = document, seconds
+        self._document, self._seconds, self._paint = document, seconds, paint
         self._check = InputCheck(document.output, document.endpoint_id)
         self.sampled({})
 
@@ -54,7 +54,8 @@ class SampleModel:
         given = {**_defaults(self._document.input), **(input if isinstance(input, Mapping) else {})}
         job.log("Working")
         await job.sleep(self._seconds)
-        return await _Filling(given, self._seed(given), job).filled(self.sampled(given))
+        filling = _Filling(given, self._seed(given), job, self._paint)
+        return await filling.filled(self.sampled(given))
 
     def _seed(self, given: Mapping[str, Any]) -> str:
         text = json.dumps([self._document.endpoint_id, given], sort_keys=True, default=repr)
@@ -96,8 +97,8 @@ class _Made:
 class _Filling:
     """Puts files in place of the wishes of one output."""
 
-    def __init__(self, given: Mapping[str, Any], seed: str, job: JobContext) -> None:
-        self._seed, self._job = seed, job
+    def __init__(self, given: Mapping[str, Any], seed: str, job: JobContext, paint: Painter) -> None:
+        self._seed, self._job, self._paint = seed, job, paint
         texts = (given[name] for name in _TEXTS if isinstance(given.get(name), str))
         self._order = Order(values=given, text=next(texts, ""), seed=int(seed[:8], 16))
         self._inline = given.get("sync_mode") is True
@@ -124,7 +125,7 @@ class _Filling:
     async def _made(self, kind: str) -> _Made:
         if kind == "image":
             width, height = size_of(self._order)
-            data = await drawn(width, height, f"{self._seed}|{self._number}")
+            data = await self._paint(width, height, f"{self._seed}|{self._number}")
             size = {"width": width, "height": height}
             return _Made(data=data, content_type="image/png", suffix="png", about=size)
         if kind == "audio":

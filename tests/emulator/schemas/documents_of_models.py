@@ -9,7 +9,7 @@ IMAGE_SIZE = {
     "title": "ImageSize",
     "type": "object",
     "properties": {
-        "width": {"type": "integer", "maximum": 14142, "exclusiveMinimum": 0, "default": 512},
+        "width": {"type": "integer", "minimum": 1, "maximum": 14142, "default": 512},
         "height": {"type": "integer", "minimum": 0, "exclusiveMinimum": True, "default": 512},
     },
 }
@@ -92,7 +92,12 @@ def document(
         "paths": {
             f"{request}/status": {"get": status},
             f"{request}/cancel": {"put": status},
-            f"/{endpoint_id}": {"post": {"requestBody": body("TheInput"), "responses": status["responses"]}},
+            f"/{endpoint_id}": {
+                "post": {
+                    "requestBody": {"required": True, **body("TheInput")},
+                    "responses": status["responses"],
+                }
+            },
             request: {"get": {"responses": {"200": body("TheOutput")}}},
         },
         "components": {

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fal_async.emulator.builtin.painters import plain
 from fal_async.emulator.operations.openapi_schemas import components_of
 from fal_async.emulator.schemas.input_check import InputCheck
 from fal_async.emulator.schemas.model_document import read_document
@@ -111,7 +112,7 @@ def refusal_of(call: Callable[[], object]) -> str:
 def test_a_hostile_schema_is_used_or_refused_and_its_samples_fit(schema: Any, other: Any, value: Any) -> None:
     try:
         read = read_document(document("me/m", input=other, output=schema, A=other))
-        model = SampleModel(read, 0)
+        model = SampleModel(read, 0, plain)
         output = standing_in(model.sampled({}))
     except ValueError:
         pass
@@ -212,7 +213,7 @@ def test_every_schema_of_usual_words_has_a_sample_that_fits_and_is_always_the_sa
     schema: Any, input: dict[str, Any]
 ) -> None:
     read = read_document(document("me/m", output=schema, Node=NODE))
-    first, again = (SampleModel(read, 0).sampled(input) for _ in range(2))
+    first, again = (SampleModel(read, 0, plain).sampled(input) for _ in range(2))
     assert first == again
     jsonschema.Draft202012Validator(read.output).validate(standing_in(first))
 
@@ -250,7 +251,7 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_schema_that_asks_for_too_much_is_refused_or_used_in_a_short_time(name: str) -> None:
     read = {"endpoint_id": "a/b", "input": {}, "output": BOMBS[name]}
-    refused = refusal_of(lambda: SampleModel(read_document(read), 0))
+    refused = refusal_of(lambda: SampleModel(read_document(read), 0, plain))
     assert len(refused) < 300
     assert bool(refused) is (name not in ("deep", "pattern"))
     values: tuple[Any, ...] = ({}, "a" * 40 + "!", [[]])
