@@ -137,12 +137,12 @@ async def test_the_client_reads_the_entries_of_a_refused_input(caller: Caller) -
     caller.emulator.endpoint_from(document())
     async with Session(caller.emulator.key, hosts=caller.emulator.hosts) as fal:
         with pytest.raises(RefusedInput) as refused:
-            await fal.subscribe("acme/painter", {"num_images": 9, "image_size": {"width": 0}})
+            await fal.subscribe("acme/painter", {"num_images": 9, "image_size": {"height": 0}})
     found = [(error.type, tuple(error.loc)) for error in refused.value.errors]
     assert found == [
         ("missing", ("body", "prompt")),
         ("less_than_equal", ("body", "num_images")),
-        ("greater_than", ("body", "image_size", "width")),
+        ("greater_than", ("body", "image_size", "height")),
     ]
 
 
