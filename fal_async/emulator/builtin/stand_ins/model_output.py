@@ -141,6 +141,7 @@ _VALUES: Mapping[str, Callable[[Output], Any]] = {
     "has_nsfw_concepts": Output.unsafe,
     "nsfw_probability": lambda _: 0.01,
     "num_images": lambda result: result.order.count(),
+    "custom_voice_id": lambda result: f"voice_{result.order.seed:08x}",
     "video_id": lambda result: f"video_{result.order.seed:08x}",
     "duration_ms": lambda result: round(1000 * result.sound.seconds),
     "text": lambda result: result.transcript.text,

@@ -15,7 +15,14 @@ from fal_async.emulator.builtin.stand_ins.table import Model
 from fal_async.emulator.jobs.job import JobContext
 from fal_async.emulator.wire.answers import ModelError, detail_entry
 
-_IMAGES = ("image_url", "image_urls", "start_image_url", "first_frame_url")
+_IMAGES = (
+    "image_url",
+    "image_urls",
+    "reference_image_urls",
+    "model_image",
+    "start_image_url",
+    "first_frame_url",
+)
 _SOUNDS = ("audio_url", "ref_audio_url")
 _TEXTS = ("text", "prompt", "gen_text", "input", "tags")
 _LIMIT = 2**32
