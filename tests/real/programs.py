@@ -26,6 +26,18 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {
         "mcp": "1.30.0",
     },
     "python-fal": {"fal": "1.83.0", "uvicorn": "0.54.0", "websockets": "17.4"},
+    # Applications that are mounted in the process of the emulator, which needs aiohttp and attrs.
+    "python-mounted": {
+        "a2wsgi": "1.10.10",
+        "aiohttp": "3.14.5",
+        "attrs": "26.1.0",
+        "fal": "1.83.0",
+        "flask": "3.1.3",
+        "litestar": "2.25.0",
+        "quart": "0.22.0",
+        "uvicorn": "0.54.0",
+        "websockets": "17.4",
+    },
     # What resolves names or connects in other ways than Python's `socket`.
     "python-http": {
         "aiodns": "4.0.4",

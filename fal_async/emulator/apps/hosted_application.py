@@ -17,7 +17,7 @@ import logging
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -107,13 +107,15 @@ class HostedApplication(Application):
         listening = socket.create_server(("127.0.0.1", 0))
         self._url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         try:
-            await server.startup([listening])
-        except BaseException as error:
-            listening.close()
-            await self._end_lifespan()
-            if isinstance(error, SystemExit):  # uvicorn ends the process if the application fails to start
-                raise RuntimeError(f"the mounted application failed to start: {self._reason}") from error
-            raise
+            # Newer versions of uvicorn end the process if the application fails to start; older ones return.
+            with suppress(SystemExit):
+                await server.startup([listening])
+        finally:
+            if not server.started:
+                listening.close()
+                await self._end_lifespan()
+        if not server.started:
+            raise RuntimeError(f"the mounted application failed to start: {self._reason}")
         self._server = server
         await super().open()
 
@@ -181,6 +183,8 @@ class HostedApplication(Application):
     async def _handle(self, call: _Call, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(name, text) for name, text in scope["headers"] if name != _SECRET.encode()]
         scope = {**scope, "headers": headers}
+        if "subprotocols" in scope:  # older versions of uvicorn do not split the list
+            scope["subprotocols"] = call.ask.protocols
         keep_lines_of_this_task(call.ask.log)
         # A task of its own, because uvicorn logs the cancellation of its task as an error.
         call.task = asyncio.ensure_future(_awaited(self._app(scope, receive, send)))

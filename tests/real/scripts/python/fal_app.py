@@ -36,6 +36,7 @@ class Words(fal.App):
 
     @fal.endpoint("/")
     def plain(self, prompt: Prompt) -> Answer:
+        print("upper", prompt.prompt)
         return Answer(output=prompt.prompt.upper())
 
     @fal.endpoint("/long")
