@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import sysconfig
 import threading
@@ -30,6 +31,7 @@ class LoopThread:
         self._thread = threading.Thread(target=self._run, name="fal-emulator", daemon=True)
         self._begun = threading.Event()
         self._blocks = False
+        self._process = os.getpid()
         self._end: asyncio.Event | None = None
         self._thread.start()
         self._begun.wait()
@@ -43,6 +45,11 @@ class LoopThread:
         self._end = asyncio.Event()
         self._begun.set()
         await self._end.wait()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the thread is one of this process: a forked process has only the thread that forked it."""
+        return os.getpid() == self._process
 
     def complete(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine in the loop until it ends. RuntimeError if it takes too long."""

@@ -198,7 +198,7 @@ class Emulator(Controls, Registration):
             RuntimeError: As `stop`, or if an endpoint function blocks the thread.
         """
         thread, self._thread = self._thread, None
-        if thread is None:
+        if thread is None or not thread.is_here:
             return
         try:
             thread.complete(self._stop())

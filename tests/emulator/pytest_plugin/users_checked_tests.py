@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fal_async import RetryPolicy, Session
+from fal_async import Session
 from fal_async.emulator import Emulator, Fault
 
 LLM, ASK = "fal-ai/any-llm", {"prompt": "x"}
@@ -120,8 +120,9 @@ def test_request_whose_client_left_has_time_to_end(fal_emulator: Emulator, fal: 
         await asyncio.sleep(1000)
 
     async def leave() -> None:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await fal.subscribe("me/slow", retry=RetryPolicy())
+        call = asyncio.create_task(fal.run("me/slow"))
+        await fal_emulator.wait_for("run", timeout=20)
+        call.cancel()
+        await asyncio.wait([call])
 
     asyncio.run(leave())
