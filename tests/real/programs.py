@@ -9,6 +9,7 @@ NODE = "node"
 ENVIRONMENTS: dict[str, dict[str, str]] = {
     "python": {
         "fal-client": "1.0.3",
+        "falaw": "0.0.79",
         "genvoy": "0.1.0",
         "huggingface_hub": "2.4.0",
         "litellm": "1.110.2",
@@ -193,6 +194,13 @@ PROGRAMS = (
         "MCP server: models, search, schema, prices, estimates, generate, status, result, cancel, upload; usage "
         "without an admin key",
         (("mcp_server.mjs",),),
+    ),
+    Program(
+        "falaw",
+        "python",
+        "a façade for agents: the account's health, prices in batches with unknown ids, which models exist, a call "
+        "with events, an upload, a refused input",
+        (("falaw_facade.py",),),
     ),
     Program(
         "llm-fal",
