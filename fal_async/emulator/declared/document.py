@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,9 @@ _OPTIONS: Mapping[str, Any] = {
     "metadata": lambda given: {name: member.value for name, member in given.table().items()},
 }
 """The options of `Emulator.endpoint` that a document has, and how each is read."""
+
+
+_UNQUOTED = re.compile(r"^\[+endpoints\.([\w./-]*/[\w/-]*)[\w./-]*\]", re.M)
 
 
 @attrs.frozen
@@ -56,7 +60,9 @@ def read_file(path: Path) -> list[Declared]:
     try:
         document = json.loads(data) if path.suffix.lower() == ".json" else tomllib.loads(data.decode())
     except ValueError as error:
-        raise DocumentError(f"{path}: {error}") from error
+        unquoted = _UNQUOTED.search(data.decode(errors="replace"))
+        hint = "" if unquoted is None else f'; an id is quoted: [endpoints."{unquoted[1]}"]'
+        raise DocumentError(f"{path}: {error}{hint}") from error
     return read_document(document, str(path), path.parent)
 
 

@@ -83,10 +83,11 @@ def _node_certificates(before: Mapping[str, str], certificates: Certificates, fo
 
 
 def _curl_home(before: Mapping[str, str], folder: Path, port: str) -> Path:
-    """Write a `.curlrc` that redirects fal's names, and reads the user's own file first."""
+    """Write a `.curlrc` that redirects fal's names, and reads the user's own file."""
     home = before.get("CURL_HOME") or before.get("HOME") or ""
     own = Path(home) / ".curlrc"
-    lines = [f'config = "{own}"'] if home and own.is_file() and own.parent != folder else []
-    lines += [f'connect-to = "{name}:443:127.0.0.1:{port}"' for name in sorted(FAL_HOSTS)]
+    # The user's own file comes last: curl takes the first redirect, and that file may be one of an outer `exec`.
+    lines = [f'connect-to = "{name}:443:127.0.0.1:{port}"' for name in sorted(FAL_HOSTS)]
+    lines += [f'config = "{own}"'] if home and own.is_file() else []
     (folder / ".curlrc").write_text("\n".join([*lines, ""]), encoding="utf-8")
     return folder

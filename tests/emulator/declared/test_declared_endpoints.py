@@ -127,6 +127,7 @@ async def test_a_document_with_a_wrong_endpoint_adds_none(caller: Caller, endpoi
     ("content", "told"),
     [
         ("[endpoints", "models.toml: "),
+        ("[endpoints.me/poet]", '; an id is quoted: [endpoints."me/poet"]'),
         ("[endpoint]", "models.toml: unknown key 'endpoint': did you mean endpoints?"),
         ("", 'models.toml: expected a table "endpoints"'),
         ('[endpoints."me/a"]\nanwser = 1', "unknown key 'anwser': did you mean answer?"),

@@ -94,6 +94,9 @@ async def test_curl_reaches_the_emulator_and_reads_the_users_own_file(
     monkeypatch.setenv("CURL_HOME", str(tmp_path))
     call = ["curl", "-sS", "https://queue.fal.run/fal-ai/any-llm", "-d", '{"prompt": "x"}']
     assert (await ran(*call)).status == 0
+    # The first redirect counts, as in a nested `exec`.
+    (tmp_path / ".curlrc").write_text('connect-to = "queue.fal.run:443:127.0.0.1:1"\n')
+    assert (await ran(*call, "-H", "Authorization: Key emulator:key")).status == 0
     assert '"status":"IN_QUEUE"' in capfd.readouterr().out
 
 
