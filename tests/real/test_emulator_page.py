@@ -36,6 +36,8 @@ VIEWS = [
     "webhooks",
     "accounts",
 ]
+SHOWN = "main tbody tr, main form, main .media li, main .facts, main .empty"
+"""What a view has when its data have arrived."""
 LOOKS = [(scheme, width) for scheme in ("light", "dark") for width in (1360, 400)]
 
 
@@ -219,7 +221,11 @@ async def test_axe_finds_nothing_serious_and_nothing_is_cut_off_in_any_view(page
         for place in [*VIEWS, f"requests/{done.request_id}", "http/0"]:
             for scheme, width in LOOKS:
                 await look(page, width=width, height=900, scheme=scheme)
-                await go(page, place, "!document.querySelector('main .empty:only-child')")
+                await go(
+                    page,
+                    place,
+                    f"document.querySelector({SHOWN!r})",
+                )
                 assert await serious_problems(page, axe) == [], (place, scheme, width)
                 assert await cut_off(page) == [], (place, scheme, width)
         assert page.problems == []
@@ -283,7 +289,7 @@ async def test_ten_thousand_requests_stay_quick_to_show_search_and_follow(page: 
         submits = asyncio.gather(*(submit(10_000 + number, 3) for number in range(100)))
         worst, _ = await asyncio.gather(page.ask(frames), submits)
         logging.getLogger(__name__).info("the longest frame while 100 requests arrived took %.0f ms", worst)
-        await page.until("document.querySelectorAll('.slot.busy').length === 20")
+        await page.until("document.querySelectorAll('.slot.busy').length === 12")
         assert await page.ask("document.querySelectorAll('main *').length") < 2500
         await shot_of_each_look(page, kept, "4-ten-thousand")
         for job in emulator.jobs.values():

@@ -22,7 +22,7 @@ from fal_async.emulator.wire.sse import EVENTS
 
 _PAUSE, _AFTER_LOG = 0.25, 0.05
 """Seconds between two looks, and until a change of the watched job is sent."""
-_QUEUES, _RUNNING, _WAITING, _FAULTS = 40, 24, 12, 50
+_QUEUES, _RUNNING, _WAITING, _FAULTS = 40, 12, 12, 50
 """How many queues are sent, with how many of their running and waiting jobs, and how many faults."""
 _RETRY = b"retry: 1000\n\n"
 

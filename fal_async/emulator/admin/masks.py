@@ -66,9 +66,9 @@ def shortened(value: Any, limit: int = _CUT) -> Any:
 
 
 def summary(input: Any) -> str:
-    """Return one line about an input: its prompt, or the start of its JSON."""
-    prompt = input.get("prompt") if isinstance(input, Mapping) else None
-    text = prompt if isinstance(prompt, str) and prompt else _json(input)
+    """Return one line about an input: its prompt or text, or the start of its JSON."""
+    said = [input.get(name) for name in ("prompt", "text")] if isinstance(input, Mapping) else []
+    text = next((one for one in said if isinstance(one, str) and one), None) or _json(input)
     return " ".join(text[: 2 * _SUMMARY].split())[:_SUMMARY]
 
 

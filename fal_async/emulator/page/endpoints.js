@@ -56,7 +56,13 @@ export class Endpoints {
 
   mark() {
     for (const link of this.list.querySelectorAll("a")) {
-      if (link.dataset.id === this.id) link.setAttribute("aria-current", "true");
+      if (link.dataset.id === this.id) {
+        link.setAttribute("aria-current", "true");
+        // Only the list moves, not the page.
+        const { offsetTop: top, offsetHeight: height } = link;
+        const { scrollTop, clientHeight } = this.list;
+        if (top < scrollTop || top + height > scrollTop + clientHeight) this.list.scrollTop = top - 40;
+      }
       else link.removeAttribute("aria-current");
     }
   }

@@ -39,7 +39,7 @@ function field(name, schema, root, needed) {
   const usual = schema.default;
   const alternatives = (schema.anyOf ?? schema.oneOf ?? []).map((one) => resolved(one, root));
   const words = schema.enum ?? alternatives.find((one) => one.enum)?.enum;
-  const standard = usual === undefined ? "not sent" : `default: ${typeof usual === "string" ? usual : JSON.stringify(usual)}`;
+  const standard = usual === undefined ? "not sent" : `default: ${typeof usual === "string" ? usual || "empty" : JSON.stringify(usual)}`;
   const first = needed ? example(schema) : undefined;
   if (words && words.every((word) => typeof word !== "object")) return select(id, words, standard, first, alternatives.length > 0);
   if (schema.type === "boolean") return select(id, [true, false], standard, first, false);

@@ -117,6 +117,7 @@ export class Requests {
     const update = (queue) => {
       setText(state, `${queue.busy} of ${plural(queue.runners, "runner")} busy${queue.waiting ? `, ${count(queue.waiting)} waiting` : ""}`);
       slots.replaceChildren(...this.slots(queue));
+      element.classList.toggle("wide", queue.busy > 3);
       train.hidden = !queue.waiting;
       train.replaceChildren(
         ...queue.next.map((job, at) => h("li", {}, jobLink(job.request_id, String(at), { title: `Position ${at}: ${job.summary || job.request_id}` }))),

@@ -1,14 +1,12 @@
 // The current input as a program: Python with fal_async, JavaScript with @fal-ai/client, curl.
 
-const escaped = (text) => JSON.stringify(text).replace(/[\u007f-\uffff]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
-
 function python(value, indent = "") {
   const inner = `${indent}    `;
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
-  if (typeof value !== "object") return typeof value === "string" ? escaped(value) : JSON.stringify(value);
+  if (typeof value !== "object") return JSON.stringify(value);
   const [open, close] = Array.isArray(value) ? ["[", "]"] : ["{", "}"];
-  const entries = Array.isArray(value) ? value.map((one) => python(one, inner)) : Object.entries(value).map(([name, one]) => `${escaped(name)}: ${python(one, inner)}`);
+  const entries = Array.isArray(value) ? value.map((one) => python(one, inner)) : Object.entries(value).map(([name, one]) => `${JSON.stringify(name)}: ${python(one, inner)}`);
   if (!entries.length) return open + close;
   const line = `${open}${entries.join(", ")}${close}`;
   return line.length < 80 && !line.includes("\n") ? line : `${open}\n${entries.map((entry) => `${inner}${entry},\n`).join("")}${indent}${close}`;
