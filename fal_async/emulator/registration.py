@@ -88,7 +88,8 @@ class Registration:
             unit: name of the billable unit, such as "image"; default "unit".
             metadata: members of the model's metadata in the platform API that differ from the usual ones, such as
                 `{"category": "text-to-image", "status": "deprecated"}` (protocol 11.1). None (default): the
-                description is the first line of the function's docstring, the category "other".
+                description is the first line of the function's docstring, the category "other"; with `openapi`,
+                those of the document.
             input_schema: JSON schema of the input. Inputs that do not fit it get 422, and the endpoint's OpenAPI
                 document shows it (protocol 11.6). None (default): that of the function's type, else any value.
             output_schema: JSON schema of the result, for the document. None (default): that of the function's type,
@@ -111,6 +112,7 @@ class Registration:
         if openapi is not None and (input_schema, output_schema) != (None, None):
             raise ValueError("openapi= has both schemas: use it without input_schema= and output_schema=")
         document = None if openapi is None else read_document(openapi, endpoint_id)
+        told = {} if document is None else document.metadata
         cost = None if price is None else price_of(price, unit)
 
         def register(function: F) -> F:
@@ -129,7 +131,7 @@ class Registration:
                     log_window=log_window,
                     log_labels=log_labels,
                     billable_units=billable_units,
-                    metadata=metadata or {},
+                    metadata=metadata or told,
                     realtime=realtime or RealtimeOptions(),
                     **schemas,
                 ),
@@ -188,7 +190,6 @@ class Registration:
             billable_units=billable_units,
             price=price,
             unit=unit,
-            metadata=document.metadata,
         )
         served(SampleModel(document, seconds, self._paint))
         return document.endpoint_id

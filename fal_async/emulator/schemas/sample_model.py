@@ -20,6 +20,7 @@ from fal_async.emulator.schemas.file_places import FileWish
 from fal_async.emulator.schemas.input_check import InputCheck
 from fal_async.emulator.schemas.model_document import ModelDocument
 from fal_async.emulator.schemas.sample_values import NoSample, Wanted, sample
+from fal_async.emulator.wire.answers import json_answer
 
 _COUNTS = ("num_images", "num_videos", "num_outputs", "num_samples", "num_results")
 _MAX_COUNT = 16
@@ -55,7 +56,8 @@ class SampleModel:
         job.log("Working")
         await job.sleep(self._seconds)
         filling = _Filling(given, self._seed(given), job, self._paint)
-        return await filling.filled(self.sampled(given))
+        output = await filling.filled(self.sampled(given))
+        return json_answer(output) if isinstance(output, str) else output
 
     def _seed(self, given: Mapping[str, Any]) -> str:
         text = json.dumps([self._document.endpoint_id, given], sort_keys=True, default=repr)

@@ -112,7 +112,7 @@ class _Maker:
         if self._steps > _MAX_STEPS:
             raise NoSample(f"it asks for more than {_MAX_STEPS:,} values")
         whole = self._merger.merged(schema)
-        kind = _kind(whole)
+        kind = _kind(whole, "string" if depth else "object")
         wish = wished_file(whole, name)
         if wish is not None:
             return self._file(wish, whole, depth)
@@ -273,10 +273,12 @@ _BY_KEYWORD = (
 )
 
 
-def _kind(schema: Mapping[str, Any]) -> str:
-    """Return the type of a value; of several types the first one that is not null."""
+def _kind(schema: Mapping[str, Any], usual: str) -> str:
+    """Return the type of a value; of several types the first one that is not null. `usual`: if any is allowed."""
     kinds = schema.get("type", ())
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if kinds:
         return next((kind for kind in kinds if kind != "null"), "null")
-    return next((kind for kind, words in _BY_KEYWORD if any(word in schema for word in words)), "string")
+    if any(word in schema for word in ("minLength", "maxLength", "pattern", "format")):
+        return "string"
+    return next((kind for kind, words in _BY_KEYWORD if any(word in schema for word in words)), usual)

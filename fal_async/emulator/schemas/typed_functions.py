@@ -128,7 +128,11 @@ def _built(kind: type, input: Any) -> Any:
 
     try:
         return msgspec.convert(input, kind)
-    except (ValueError, TypeError) as error:
+    except (
+        msgspec.ValidationError,
+        ValueError,
+        TypeError,
+    ) as error:  # the first is none of the others in 0.18
         entry = detail_entry(["body"], f"Value error, {error}", "value_error", input)
         raise ModelError(422, [entry]) from error
 

@@ -34,7 +34,7 @@ async def module_of(caller: Caller, style: str, folder: Path, monkeypatch: pytes
     return module
 
 
-@pytest.mark.parametrize("style", ["attrs", "pydantic"])
+@pytest.mark.parametrize("style", ["attrs"])
 async def test_types_of_a_served_document_make_a_typed_call_of_it(
     caller: Caller, tmp_path: Path, style: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,6 +136,17 @@ async def test_a_function_of_ones_own_has_the_schemas_of_a_document(caller: Call
 
 
 @pytest.mark.parametrize(
+    ("output", "result"), [({}, {}), ({"type": "string", "example": "a"}, "a"), ({"const": 5}, 5)]
+)
+async def test_the_output_is_json_also_if_it_is_not_an_object(
+    caller: Caller, output: dict[str, Any], result: Any
+) -> None:
+    caller.emulator.endpoint_from(document(output=output))
+    answer = await caller.run("acme/painter", {"prompt": "x"})
+    assert (answer.headers["Content-Type"], answer.data) == ("application/json", result)
+
+
+@pytest.mark.parametrize(
     ("given", "words"),
     [
         ({}, "neither the `paths` of OpenAPI"),
