@@ -165,6 +165,24 @@ async def test_a_wrong_input_gets_fals_error_with_one_entry_for_each_mistake(
 
 
 @pytest.mark.parametrize(
+    ("endpoint_id", "input", "status"),
+    [
+        ("fal-ai/veo3", {"prompt": "a", "seed": None, "negative_prompt": None}, 200),
+        ("fal-ai/whisper", {"audio_url": ELSEWHERE, "language": None, "num_speakers": None}, 200),
+        ("fal-ai/minimax/speech-02-hd", {"text": "a", "voice_setting": {"emotion": None}}, 200),
+        ("fal-ai/minimax/speech-02-hd", {"text": "a", "voice_setting": None, "language_boost": None}, 200),
+        ("fal-ai/veo3", {"prompt": None}, 422),
+        ("fal-ai/veo3", {"prompt": "a", "duration": None}, 422),
+    ],
+    ids=str,
+)
+async def test_an_optional_field_without_a_default_may_be_null_and_another_may_not(
+    caller: Caller, endpoint_id: str, input: Any, status: int
+) -> None:
+    assert (await caller.run(endpoint_id, input)).status == status
+
+
+@pytest.mark.parametrize(
     ("endpoint_id", "input", "size"),
     [
         ("fal-ai/qwen-image", {}, (1024, 768)),

@@ -62,6 +62,7 @@ def _model(endpoint_id: str, row: Mapping[str, Any], document: Mapping[str, Any]
         )
         for side in ("input", "output")
     )
+    input = _with_nulls(input)
     metadata = {
         "display_name": row["name"],
         "category": row["category"],
@@ -117,3 +118,15 @@ def _definitions(schema: Any, objects: Mapping[str, Any]) -> Iterator[tuple[str,
             yield from _definitions(objects[name], objects)
         for part in schema.values():
             yield from _definitions(part, objects)
+
+
+def _with_nulls(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of an input in which optional fields without a default may be null, as on fal."""
+    required, fields = schema.get("required", ()), schema["properties"]
+    free = {name for name, field in fields.items() if name not in required and "default" not in field}
+    parts: dict[str, Any] = {
+        "properties": {**fields, **{name: {**fields[name], "nullable": True} for name in free}}
+    }
+    if "$defs" in schema:
+        parts["$defs"] = {name: _with_nulls(one) for name, one in schema["$defs"].items()}
+    return {**schema, **parts}
