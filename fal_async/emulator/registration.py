@@ -260,7 +260,7 @@ class Registration:
 
         Raises:
             TypeError: If `application` is neither an ASGI application nor a str.
-            RuntimeError: If it is an ASGI application and the package `uvicorn` is missing.
+            ModuleNotFoundError: If it is an ASGI application and the package `uvicorn` is missing.
             ValueError: If `app_id` or the base URL does not have the expected form, `runners` is below 1, `price`
                 is not a number >= 0, or `unit` is empty.
         """

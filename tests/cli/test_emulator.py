@@ -113,6 +113,11 @@ def endpoints(emulator):
     @emulator.endpoint("me/hats")
     async def hats(input):
         return {"hats": 2}
+
+async def without_weights(scope, receive, send):
+    await send({"type": "lifespan.startup.failed", "message": "no weights"})
+
+def wsgi(environ, start_response): ...
 """
 APP = """
 import os, urllib.request
@@ -163,6 +168,15 @@ def test_exec_runs_a_program_with_endpoints_of_ones_own(folder: Path) -> None:
     ("words", "told"),
     [
         (("--app", "shop:no"), "fal-async emulator: --app shop:no: "),
+        (
+            ("--port", "0", "--app", "me/x=shop:without_weights"),
+            "fal-async emulator: the mounted application failed to start: no weights",
+        ),
+        (
+            ("exec", "--app", "me/x=shop:wsgi", "--", "true"),
+            "--app me/x=shop:wsgi: wsgi does not take (scope, receive, send), and as a WSGI application must be "
+            "wrapped: a2wsgi.WSGIMiddleware(app)",
+        ),
         (("--endpoints", "no.toml"), "fal-async emulator: --endpoints no.toml: No such file"),
         (("exce",), "unknown argument 'exce': did you mean exec?"),
         (("exec", "python", "app.py"), "unknown argument 'python': put -- before the program"),

@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
     # Imported late: these take a quarter of a second to load, and --help does not need them.
     import asyncio
 
+    from fal_async.emulator.apps.hosted_application import StartError
     from fal_async.emulator.serve import serve
     from fal_async.emulator.serving.certificates import certificates_in
 
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
             start_log(emulator, options.access_log)
             colours = has_colours(sys.stdout)
             asyncio.run(serve(emulator, certificates=certificates, colours=colours, as_json=options.json))
-    except (ValueError, ModuleNotFoundError) as error:
+    except (ValueError, ModuleNotFoundError, StartError) as error:
         return fail("emulator", str(error))
     except OSError as error:
         return fail("emulator", listening.explained(error, options.host, options.port))

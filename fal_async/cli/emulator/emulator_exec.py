@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
     # Imported late: these take a quarter of a second to load, and --help does not need them.
     import asyncio
 
+    from fal_async.emulator.apps.hosted_application import StartError
     from fal_async.emulator.execution.launcher import ProgramError, execute
     from fal_async.emulator.server import Emulator
     from fal_async.emulator.serving.announcement import document
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     except ProgramError as error:
         fail("emulator exec", str(error))
         return error.status
-    except (ValueError, ModuleNotFoundError) as error:
+    except (ValueError, ModuleNotFoundError, StartError) as error:
         return fail("emulator exec", str(error))
     except OSError as error:
         return fail("emulator exec", listening.explained(error, options.host, options.port))

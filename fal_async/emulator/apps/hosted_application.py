@@ -55,7 +55,7 @@ _NO_WEBSOCKETS = (
 
 
 def check_asgi(app: Any) -> None:
-    """Raise TypeError unless `app` can be an ASGI 3 application, and RuntimeError without uvicorn."""
+    """Raise TypeError unless `app` can be an ASGI 3 application, and ModuleNotFoundError without uvicorn."""
     wanted = (
         "expected an ASGI application `app(scope, receive, send)` or a base URL such as http://127.0.0.1:8000"
     )
@@ -69,9 +69,10 @@ def check_asgi(app: Any) -> None:
         why = f"does not take (scope, receive, send){advice if _takes(app, 2) else ''}"
         raise TypeError(f"{name} {why}: {wanted}")
     if find_spec("uvicorn") is None:
-        raise RuntimeError(
+        raise ModuleNotFoundError(
             "an ASGI application is mounted with uvicorn: pip install 'fal-async[emulator]'; or start the "
-            "application on its own and mount its base URL"
+            "application on its own and mount its base URL",
+            name="uvicorn",
         )
 
 
@@ -83,6 +84,10 @@ def _takes(app: Callable[..., Any], count: int) -> bool:
     except ValueError:
         return True  # written in C and without a signature, so nothing can be checked
     return True
+
+
+class StartError(RuntimeError):
+    """A mounted application failed to start."""
 
 
 class HostedApplication(Application):
@@ -101,7 +106,7 @@ class HostedApplication(Application):
         """Run the application's startup, and listen. If this is cancelled, the application is cancelled.
 
         Raises:
-            RuntimeError: If the startup fails, with the application's message.
+            StartError: If the startup fails, with the application's message.
         """
         server = _server(self._enter)
         listening = socket.create_server(("127.0.0.1", 0))
@@ -115,7 +120,7 @@ class HostedApplication(Application):
                 listening.close()
                 await self._end_lifespan()
         if not server.started:
-            raise RuntimeError(f"the mounted application failed to start: {self._reason}")
+            raise StartError(f"the mounted application failed to start: {self._reason}")
         self._server = server
         await super().open()
 

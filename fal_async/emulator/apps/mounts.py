@@ -36,7 +36,7 @@ class Mounts:
     def take(self, target: Any) -> Application:
         """Add an ASGI application or a base URL. Raise TypeError or ValueError if `target` is neither.
 
-        Raise RuntimeError for an ASGI application without uvicorn.
+        Raise ModuleNotFoundError for an ASGI application without uvicorn.
 
         If the emulator is running, the application starts at once, and requests wait until it has started.
         """

@@ -41,11 +41,13 @@ class _Lines:
         self._unfinished = {}
 
     def _tell(self, line: str, level: str) -> None:
+        # A progress bar writes its line again and again after a carriage return: the terminal shows the last one.
+        line = line.rstrip("\r").rpartition("\r")[2]
         if line.strip():
             # In the loop's own thread, too, so that the lines of all threads keep their order. A thread may print
             # after the loop is closed.
             with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._log, line.rstrip("\r"), level)
+                self._loop.call_soon_threadsafe(self._log, line, level)
 
 
 _LINES: ContextVar[_Lines | None] = ContextVar("lines of a mounted application", default=None)

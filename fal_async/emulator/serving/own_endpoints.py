@@ -27,6 +27,7 @@ def add_app(emulator: Emulator, text: str) -> None:
 
     Raises:
         ValueError: If there is no such module or name, or it is neither of the two.
+        ModuleNotFoundError: If it is an ASGI application, and uvicorn is missing.
     """
     app_id, _, place = text.rpartition("=")
     module_name, _, name = place.partition(":")
@@ -34,7 +35,10 @@ def add_app(emulator: Emulator, text: str) -> None:
         raise ValueError(f"--app {text}: {FORM}")
     found = _found(_module(module_name, text), name, text)
     if app_id:
-        emulator.mount(app_id, found)
+        try:
+            emulator.mount(app_id, found)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"--app {text}: {error}") from error
     else:
         _call(found, emulator, text)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -43,6 +44,12 @@ def printing() -> FastAPI:
 
     async def told(name: str) -> None:
         print("task", name)
+
+    @app.post("/progress")
+    def progress() -> None:
+        for done in (0, 50, 100):
+            print(f"\r{done} %", end="", file=sys.stderr)
+        print(file=sys.stderr)
 
     @app.post("/alone")
     def alone() -> None:
@@ -100,6 +107,11 @@ async def test_prints_outside_of_requests_and_in_own_threads_only_reach_the_term
     assert await logs_of(caller, "/alone", {}) == []
     print("outside")
     assert capsys.readouterr().out == "only in the terminal\noutside\n"
+
+
+async def test_a_progress_bar_is_the_log_entry_that_the_terminal_shows_at_its_end(caller: Caller) -> None:
+    caller.emulator.mount(APP, printing())
+    assert await logs_of(caller, "/progress", {}) == [("100 %", "STDERR")]
 
 
 async def test_lines_that_a_logging_handler_writes_to_stderr_are_log_entries(caller: Caller) -> None:
@@ -214,6 +226,29 @@ async def test_stopping_the_emulator_ends_a_call_of_an_app_that_does_not_read_it
     assert ended.is_set()
 
 
+async def test_cancelling_the_start_of_an_emulator_stops_the_app_that_is_starting() -> None:
+    life = []
+    starting = asyncio.Event()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        starting.set()
+        try:
+            await asyncio.Event().wait()
+            yield
+        finally:
+            life.append("cleaned up")
+
+    emulator = Emulator()
+    emulator.mount(APP, FastAPI(lifespan=lifespan))
+    start = asyncio.create_task(emulator.start())
+    await starting.wait()
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert life == ["cleaned up"]
+
+
 async def test_an_emulator_that_is_restarted_keeps_its_mounted_app_running(caller: Caller) -> None:
     caller.emulator.mount(APP, printing())
     assert (await caller.run(f"{APP}/sync", {"name": "a"})).data == "done"
@@ -258,7 +293,7 @@ async def main():
     emulator.mount("me/elsewhere", "http://127.0.0.1:8000")
     try:
         emulator.mount("me/app", app)
-    except RuntimeError as error:
+    except ModuleNotFoundError as error:
         print(error)
     del sys.modules["uvicorn"]
     sys.modules["websockets"] = None
