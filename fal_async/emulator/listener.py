@@ -110,6 +110,9 @@ class Listener:
     async def pause(self) -> None:
         """Reset connections and refuse new ones. The port stays bound, so that no other process takes it."""
         self._running()
+        await self._stop_listening(keep_port=True)
+
+    async def _stop_listening(self, *, keep_port: bool) -> None:
         if self._listening is None:
             return
         listening, self._listening = self._listening, None
@@ -118,7 +121,8 @@ class Listener:
         finally:
             listening.close()
             self._socket = None
-            self._reserve()
+            if keep_port:
+                self._reserve()
         await self._drop_all()
         await listening.wait_closed()
 
@@ -132,8 +136,9 @@ class Listener:
         """Close the socket and all connections. Closing twice is allowed."""
         if self._server is None:
             return
-        await self.pause()
-        # Called again here, since a `pause` that was cancelled may have left connections open.
+        # Without the port: a forked process may still have the socket, so that the port can't be bound again.
+        await self._stop_listening(keep_port=False)
+        # Called again here, since a call that was cancelled may have left connections open.
         await self._drop_all()
         if self._socket is not None:
             self._socket.close()

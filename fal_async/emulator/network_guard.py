@@ -10,9 +10,10 @@ Not seen: a call through an HTTP proxy, which looks up the name itself, and a ca
 from __future__ import annotations
 
 import asyncio
-import importlib
+import importlib.util
 import os
 import re
+import socket
 import sys
 import sysconfig
 import threading
@@ -26,13 +27,13 @@ import attrs
 
 _FAL = re.compile(r"(?:.+\.)?(?:fal\.run|fal\.ai|fal\.media|falrun\.com)", re.I)
 _LOOKUPS = (
-    ("socket", "socket", "connect"),  # it looks up a name before its audit event
-    ("asyncio", "BaseEventLoop", "getaddrinfo"),
-    ("uvloop", "Loop", "getaddrinfo"),
-    ("uvloop", "Loop", "create_connection"),
-    ("aiohttp.resolver", "AsyncResolver", "resolve"),
+    ("socket", "socket", "socket", "connect"),  # it looks up a name before its audit event
+    ("asyncio", "asyncio", "BaseEventLoop", "getaddrinfo"),
+    ("uvloop", "uvloop", "Loop", "getaddrinfo"),
+    ("uvloop", "uvloop", "Loop", "create_connection"),
+    ("aiodns", "aiohttp.resolver", "AsyncResolver", "resolve"),
 )
-"""Methods that get the name of a host: module, class, method. Modules that are not loaded are skipped."""
+"""Methods that get the name of a host, if a package is installed: the package; module, class, method."""
 _LIBRARIES = tuple(
     {
         os.path.realpath(sysconfig.get_path(name)) + os.sep
@@ -141,12 +142,13 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _replace_lookups(replaced: ExitStack) -> None:
-    for module, owner_name, name in _LOOKUPS:
-        if module.partition(".")[0] not in sys.modules:
-            continue
-        owner = getattr(importlib.import_module(module), owner_name)
-        replaced.callback(setattr, owner, name, getattr(owner, name))
-        setattr(owner, name, _checked(getattr(owner, name)))
+    if socket.getaddrinfo.__module__ != "socket":
+        return  # `emulator exec` leads fal's names to the emulator: audit events show what is really looked up
+    for package, module, owner_name, name in _LOOKUPS:
+        if importlib.util.find_spec(package) is not None:
+            owner = getattr(importlib.import_module(module), owner_name)
+            replaced.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, _checked(getattr(owner, name)))
 
 
 def _checked(lookup: Callable[..., Any]) -> Callable[..., Any]:

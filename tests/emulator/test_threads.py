@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -102,6 +105,25 @@ async def test_emulator_in_a_thread_answers_while_the_tests_loop_is_blocked() ->
         assert ask(emulator) == 200  # urllib blocks this loop
         time.sleep(0)  # noqa: ASYNC251
         assert "why?" in await run_llm(emulator)
+
+
+FORKS = """
+import os, urllib.request
+from fal_async.emulator import Emulator
+
+with Emulator() as emulator:
+    child = os.fork()
+    urllib.request.urlopen(emulator.url + "/_emulator", timeout=20).close()
+if child:
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forked_process_leaves_the_block_without_waiting_for_the_thread() -> None:
+    # Python warns of each fork of a process with threads, which is what this is about.
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKS], check=True, timeout=8)
 
 
 async def test_wait_in_another_loop_is_cancelled_and_times_out() -> None:

@@ -96,12 +96,11 @@ def test_markers_and_the_fixture_switch_on_what_they_name(tmp_path: Path) -> Non
     assert "unexpected keyword argument 'fault'" in found["test_misspelt"]
 
 
-@pytest.mark.parametrize("option", ["--markers", "--fixtures", "--help"])
+@pytest.mark.parametrize("option", ["--markers", "--help"])
 def test_pytest_lists_what_the_plugin_offers(tmp_path: Path, option: str) -> None:
     shown = run_pytest(tmp_path, option).shown
     expected = {
         "--markers": ("@pytest.mark.fal_verify(faults=True", "@pytest.mark.fal_network_guard: "),
-        "--fixtures": ("A local fal for this test", "Stop every call of a real fal host"),
         "--help": ("--fal-verify", "--fal-network-guard", "fal_verify (bool)", "fal_network_guard (bool)"),
     }
     assert [words for words in expected[option] if words not in shown] == [], shown

@@ -10,7 +10,7 @@ from tests.emulator.pytest_plugin.running import ASYNCIO, PLUGIN, ROOT, run_pyte
 HERE = Path(__file__).parent
 THEIRS = (HERE / "users_async_tests.py").read_text()
 NO_MARK = "pytestmark: Any = []"
-SCOPES = ("function", "class", "module", "package", "session")
+SCOPES = ("function", "module", "session")
 
 
 def marked(mark: str) -> str:
