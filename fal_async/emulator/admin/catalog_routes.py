@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fal_async.emulator.admin.order import Order, Routes
+from fal_async.emulator.apps.mounts import Mount
 from fal_async.emulator.core import Core
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.served import Served
+from fal_async.emulator.operations.application_schemas import paths_of
 from fal_async.emulator.operations.openapi import openapi_document
 from fal_async.emulator.wire.answers import Answer, json_answer, request_error
 
@@ -37,12 +39,18 @@ def _line(core: Core, served: Served) -> dict[str, Any]:
 
 
 async def _one(order: Order) -> Answer:
-    """Return one endpoint with its OpenAPI document; null if it has none."""
+    """Return one endpoint, or one path of an application, with its OpenAPI document; null if it has none."""
     served = order.core.endpoints.serving(order.name)
     if served is None:
         return request_error(404, f"the emulator serves no endpoint {order.name}")
-    document = await openapi_document(order.core, order.name)
-    return json_answer({**_line(order.core, served), "openapi": document})
+    about = {
+        **_line(order.core, served),
+        "endpoint_id": order.name,
+        "app_id": served.endpoint_id,
+        "paths": await paths_of(order.core, served) if isinstance(served, Mount) else [],
+        "openapi": await openapi_document(order.core, order.name),
+    }
+    return json_answer(about)
 
 
 ROUTES: Routes = {("GET", "endpoints"): _endpoints, ("GET", "endpoints/*"): _one}

@@ -37,6 +37,15 @@ async def schemas_of(core: Core, mount: Mount, endpoint_id: str) -> Schemas | No
     return None
 
 
+async def paths_of(core: Core, mount: Mount) -> list[str]:
+    """Return the paths to which the application describes a POST, in its order; none if it describes nothing."""
+    with suppress(Exception):
+        async with asyncio.timeout(_LIMIT):
+            document = await _own_document(core, mount)
+        return [path for path in document["paths"] if _member(document, "paths", path, "post") is not None]
+    return []
+
+
 def _of_path(document: Any, path: str) -> Schemas | None:
     operation = _member(document, "paths", path, "post")
     if operation is None:

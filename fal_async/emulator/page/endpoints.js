@@ -83,7 +83,7 @@ export class Endpoints {
     this.send = h("button", { class: "main" }, "Run");
     const tags = [endpoint.category, endpoint.is_application && "application", endpoint.streams && "streams", endpoint.public && "public", endpoint.status, plural(endpoint.runners, "runner"), endpoint.price !== null && `${dollars(endpoint.price)} for each ${endpoint.unit}`];
     this.detail.replaceChildren(
-      h("section", { class: "panel", "aria-label": "Endpoint" }, h("h2", {}, endpoint.endpoint_id), endpoint.description && h("p", {}, endpoint.description), h("p", { class: "bar" }, tags.filter(Boolean).map((tag) => h("span", { class: "tag" }, tag)))),
+      h("section", { class: "panel", "aria-label": "Endpoint" }, h("h2", {}, endpoint.endpoint_id), endpoint.description && h("p", {}, endpoint.description), this.paths(endpoint), h("p", { class: "bar" }, tags.filter(Boolean).map((tag) => h("span", { class: "tag" }, tag)))),
       h(
         "form",
         { class: "panel", "aria-label": "Try it", onsubmit: (event) => (event.preventDefault(), this.run(endpoint.endpoint_id)) },
@@ -97,6 +97,12 @@ export class Endpoints {
       ...(endpoint.openapi ? [h("details", { class: "panel" }, h("summary", {}, "OpenAPI document"), json(endpoint.openapi))] : []),
     );
     this.snippets();
+  }
+
+  // An application has several paths, each of which is called as an endpoint.
+  paths({ app_id: app, paths, endpoint_id: id }) {
+    const ids = paths.map((path) => `${app}${path === "/" ? "" : path}`).filter((path) => path !== id);
+    return ids.length > 0 && h("p", { class: "bar" }, "Other paths of the application:", ids.map((one) => endpointLink(one)));
   }
 
   turn(asForm, switches) {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastapi import FastAPI
+
 from fal_async.emulator import Emulator, Fault
 from tests.emulator.caller import Caller, calling
 
@@ -20,6 +22,23 @@ async def test_endpoints_are_listed_with_prices_and_shown_with_their_openapi_doc
     flux = await got(caller, "endpoints/fal-ai/flux/dev")
     assert "/fal-ai/flux/dev" in flux["openapi"]["paths"]
     assert (await caller.get("/_emulator/endpoints/me/none", headers={})).status == 404
+
+
+async def test_the_paths_of_an_application_are_listed_and_shown_like_endpoints(caller: Caller) -> None:
+    app = FastAPI()
+
+    @app.post("/words")
+    async def words(input: dict[str, str]) -> dict[str, str]:
+        return input
+
+    app.post("/")(words)
+    app.get("/health")(words)
+    caller.emulator.mount("me/app", app)
+    whole = await got(caller, "endpoints/me/app")
+    assert (whole["app_id"], whole["paths"]) == ("me/app", ["/words", "/"])
+    path = await got(caller, "endpoints/me/app/words")
+    assert path["endpoint_id"] == "me/app/words"
+    assert "/me/app/words" in path["openapi"]["paths"]
 
 
 async def test_every_kind_of_fault_is_listed_with_fields_that_the_emulator_accepts(caller: Caller) -> None:
