@@ -16,6 +16,7 @@ from fal_async.emulator.declared.declared_model import MODEL_KEYS, DeclaredModel
 from fal_async.emulator.declared.placed_values import DocumentError, Placed
 from fal_async.emulator.jobs.endpoints import check_endpoint_id
 from fal_async.emulator.registration import Registration
+from fal_async.emulator.schemas.input_check import require
 from fal_async.emulator.schemas.model_document import read_document as read_schemas
 from fal_async.emulator.schemas.sample_model import SampleModel
 
@@ -92,11 +93,12 @@ def _declared(endpoint_id: str, given: Placed, folder: Path | None) -> Declared:
         check_endpoint_id(endpoint_id)
         price_of(options.get("price", 0), options.get("unit", UNIT))
         if "openapi" in members:
+            require("jsonschema", "openapi")
             options["openapi"] = _openapi(members["openapi"], folder)
             schemas = read_schemas(options["openapi"], endpoint_id)
             sample = SampleModel(schemas, 0)
             options.setdefault("metadata", schemas.metadata)
-    except ValueError as error:
+    except (ValueError, ModuleNotFoundError) as error:
         raise DocumentError(f"{given.place}: {error}") from error
     return Declared(endpoint_id, read_model(members, folder, sample), options, given.value)
 
