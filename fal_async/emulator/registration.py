@@ -19,7 +19,6 @@ from fal_async.emulator.jobs.endpoints import Endpoint, EndpointFunction, check_
 from fal_async.emulator.jobs.realtime_options import RealtimeOptions
 from fal_async.emulator.jobs.served import check_runners
 from fal_async.emulator.schemas.endpoint_parts import builtin_parts, endpoint_parts
-from fal_async.emulator.schemas.input_check import require
 from fal_async.emulator.schemas.model_document import Document, read_document
 from fal_async.emulator.schemas.sample_model import SampleModel
 
@@ -181,7 +180,6 @@ class Registration:
                 another argument is out of range.
         """
         document = read_document(openapi, endpoint_id)
-        require("jsonschema", f"the schema of {document.endpoint_id}")
         served = self.endpoint(
             document.endpoint_id,
             openapi=openapi,

@@ -17,7 +17,7 @@ from fal_async.emulator.builtin.stand_ins.orders import Order
 from fal_async.emulator.builtin.stand_ins.samples import video_of
 from fal_async.emulator.jobs.job import JobContext
 from fal_async.emulator.schemas.file_places import FileWish
-from fal_async.emulator.schemas.input_check import InputCheck
+from fal_async.emulator.schemas.input_check import InputCheck, require
 from fal_async.emulator.schemas.model_document import ModelDocument
 from fal_async.emulator.schemas.sample_values import NoSample, Wanted, sample
 from fal_async.emulator.wire.answers import json_answer
@@ -43,8 +43,10 @@ class SampleModel:
         """Store the document, the seconds that a request takes at speed 1, and what draws the pictures.
 
         Raises:
+            ModuleNotFoundError: If jsonschema is missing.
             ValueError: If no output can be made that fits the schema, or `seconds` is below 0.
         """
+        require("jsonschema", f"the schema of {document.endpoint_id}")
         if seconds < 0:
             raise ValueError(f"seconds={seconds}: expected a number >= 0")
         self._document, self._seconds, self._paint = document, seconds, paint

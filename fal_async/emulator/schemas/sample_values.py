@@ -135,7 +135,9 @@ class _Maker:
     def _object(self, schema: Mapping[str, Any], _: str, depth: int) -> dict[str, Any]:
         members, required = schema.get("properties", {}), schema.get("required", ())
         full = depth < _FULL_DEPTH
-        names = dict.fromkeys([*members, *required] if full else required)
+        # A success has no `error`, though its schema may.
+        optional = [name for name in members if full and not name.startswith("error")]
+        names = dict.fromkeys([*optional, *required])
         more = schema.get("additionalProperties", True)
         found = {name: self._member(members.get(name, more), name, depth) for name in names}
         least = max(schema.get("minProperties", 0), full and not members and isinstance(more, Mapping))

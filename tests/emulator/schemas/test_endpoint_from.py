@@ -120,7 +120,8 @@ async def test_under_another_id_the_document_has_the_paths_of_that_id(caller: Ca
 
 async def test_two_schemas_as_the_command_line_prints_them_are_enough(caller: Caller) -> None:
     input = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
-    output = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    members = {"n": {"type": "integer"}, "error": {"type": "string"}}
+    output = {"type": "object", "properties": members, "required": ["n"]}
     caller.emulator.endpoint_from({"endpoint_id": "me/two", "input": input, "output": output})
     assert (await caller.run("me/two", {"n": 5})).data == {"n": 5}
     assert (await caller.run("me/two", {})).status == 422
