@@ -26,6 +26,9 @@ from fal_async.emulator.webhooks.signing import WebhookKeys
 
 logger: logging.Logger = logging.getLogger("fal_async.emulator")
 _KEPT_ATTEMPTS = 10_000
+_AT_A_TIME = 100
+"""Attempts that are made concurrently, each on its own connection. Ten thousand requests that end together would
+otherwise exceed the limit of open files, and the emulator could not accept connections either."""
 
 
 @attrs.frozen(kw_only=True)
@@ -129,11 +132,13 @@ class Webhooks:
         self._under_way: set[asyncio.Task[Any]] = set()
         self._watchers: set[asyncio.Event] = set()
         self._http: aiohttp.ClientSession | None = None
+        self._places = asyncio.Semaphore(_AT_A_TIME)
         self._open = False
 
     def open(self) -> None:
         """Deliver webhooks from now on."""
         self._open = True
+        self._places = asyncio.Semaphore(_AT_A_TIME)  # it belongs to the event loop of its first use
 
     async def close(self) -> None:
         """Cancel the pending deliveries, and deliver no more. Raises nothing.
@@ -325,9 +330,10 @@ class Webhooks:
     async def _try_until_done(self, job: Job, url: str, pauses: Iterator[float]) -> None:
         body = delivery_body(job)
         for attempt in itertools.count(1):
-            # A new timestamp for each attempt, since receivers refuse one that is 300 s old (8.3).
-            signed = self.keys.signed_headers(job.request_id, body)
-            sent = await self._post(_unsent(job, url, attempt, body, signed), self._policy.limit(attempt))
+            async with self._places:
+                # A new timestamp for each attempt, since receivers refuse one that is 300 s old (8.3).
+                signed = self.keys.signed_headers(job.request_id, body)
+                sent = await self._post(_unsent(job, url, attempt, body, signed), self._policy.limit(attempt))
             if sent.final or (pause := next(pauses, None)) is None:
                 return
             await asyncio.sleep(pause / self._speed)

@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from fal_async.emulator import Answer, Emulator, Fault, ModelError, WebhookPolicy
-from tests.emulator.caller import Caller, Reply
+from tests.emulator.caller import Caller, Reply, calling
 from tests.servers.receiver import Delivery, Receiver, receiving
 
 QUICK = WebhookPolicy(first_pause=0.5, longest_pause=1.0, max_retries=4, first_limit=0.3, retry_limit=0.3)
@@ -346,3 +346,32 @@ async def test_an_overtaken_submit_is_answered_after_its_webhook_or_its_end(
     ended = await caller.submit("me/echo")
     assert caller.emulator.jobs[ended.data["request_id"]].state == "COMPLETED"
     assert caller.emulator.faults.struck == 2
+
+
+async def test_at_most_a_hundred_deliveries_are_sent_at_a_time_and_the_others_wait() -> None:
+    opened, together = [0], asyncio.Event()
+
+    async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened[0] += 1
+        if opened[0] == 100:
+            together.set()
+        await reader.readuntil(b"\r\n\r\n")
+        await together.wait()
+        opened.append(opened[0])
+        opened[0] -= 1
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(receive, "127.0.0.1") as server, calling(Emulator()) as caller:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        caller.emulator.endpoint("me/echo", runners=200)(_echo)
+        for _ in range(105):
+            await caller.submit("me/echo", {}, params={"fal_webhook": url})
+        attempts = await caller.emulator.webhooks.wait_for(105, timeout=30)
+    assert all(attempt.delivered for attempt in attempts)
+    assert max(opened) == 100
+
+
+async def _echo(input: Any) -> Any:
+    return input
