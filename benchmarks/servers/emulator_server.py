@@ -15,6 +15,7 @@ from benchmarks.harness.cpu import cpu_seconds
 from benchmarks.harness.memory import PeakMemory
 from benchmarks.rivals import KEY
 from fal_async.emulator import Emulator
+from fal_async.emulator.serve import fewer_collections
 
 KINDS = ("submit", "status", "status_stream", "result", "cancel", "part")
 
@@ -52,7 +53,7 @@ async def serve(folder: str | None) -> None:
     emulator.endpoint("bench/report", public=True)(report)
     emulator.endpoint("bench/endless", runners=10_000)(endless)
     emulator.endpoint("bench/waiting", runners=1)(endless)
-    async with emulator:
+    async with emulator, fewer_collections():
         print(emulator.url, flush=True)
         stop = asyncio.Event()
         asyncio.get_running_loop().add_reader(sys.stdin, stop.set)
