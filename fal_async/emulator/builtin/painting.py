@@ -30,7 +30,8 @@ _HUES = (
 
 def paint(width: int, height: int, seed: int | str) -> bytes:
     """Return a PNG of this size, always the same for a seed. A million pixels take about 0.1 s of CPU time."""
-    dice = random.Random(f"fal-emulator:{seed}")
+    # As bytes, since JSON can have half of a surrogate pair, which has no UTF-8.
+    dice = random.Random(f"fal-emulator:{seed}".encode("utf-8", "surrogatepass"))
     silk = _colour(_magnify(_waves(dice), width, height), _silk_gradient(dice))
     light = _colour(_magnify(_glow(dice, width / height), width, height), _light_gradient(dice))
     return _png(width, height, _mix(silk, light))

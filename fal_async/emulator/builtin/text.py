@@ -50,7 +50,7 @@ async def any_llm(input: Any, job: JobContext) -> AsyncIterator[dict[str, Any]]:
 
 
 def sentences(prompt: str, model: str) -> list[str]:
-    dice = random.Random(f"{model}|{prompt}")
+    dice = random.Random(f"{model}|{prompt}".encode("utf-8", "surrogatepass"))
     subject = " ".join(prompt.split()[:8]) or "nothing"
     opening = f'You asked about "{subject}".'
     return [opening, *(sentence(dice) for _ in range(dice.randint(2, 4)))]

@@ -143,6 +143,11 @@ async def test_every_stand_in_has_a_category_a_price_and_an_openapi_document(cal
         ("fal-ai/qwen-image", {"prompt": "a", "image_size": "huge"}, [(["body", "image_size"], "one_of")]),
         (
             "fal-ai/qwen-image",
+            {"prompt": "a", "image_size": {"width": 0}},
+            [(["body", "image_size", "width"], "greater_than_equal")],
+        ),
+        (
+            "fal-ai/qwen-image",
             {"prompt": "a", "guidance_scale": []},
             [(["body", "guidance_scale"], "float_type")],
         ),
@@ -216,6 +221,16 @@ async def test_the_same_input_gives_the_same_images_and_another_prompt_others(ca
     ]
     assert bodies[0] == bodies[1]
     assert len({*bodies[0], *bodies[2]}) == 4
+
+
+@pytest.mark.parametrize(
+    "endpoint_id", ["fal-ai/qwen-image", "fal-ai/flux/dev", "fal-ai/any-llm", "fal-ai/f5-tts"]
+)
+async def test_half_of_a_surrogate_pair_in_a_prompt_is_no_failure(caller: Caller, endpoint_id: str) -> None:
+    body = {"prompt": "\ud800", "gen_text": "\ud800", "ref_audio_url": "data:,", "model_type": "F5-TTS"}
+    small = {"image_size": {"width": 8, "height": 8}}
+    sent = await caller.call("POST", f"/fal.run/{endpoint_id}", data=json.dumps({**body, **small}))
+    assert sent.status == 200, sent.body
 
 
 async def test_sync_mode_returns_images_as_data_uris(caller: Caller) -> None:
