@@ -109,7 +109,9 @@ class HostedApplication(Application):
             StartError: If the startup fails, with the application's message.
         """
         server = _server(self._enter)
-        listening = socket.create_server(("127.0.0.1", 0))
+        # With the number of TCP, without which asyncio leaves TCP_NODELAY off: each answer would take 40 ms.
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.bind(("127.0.0.1", 0))
         self._url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         try:
             # Newer versions of uvicorn end the process if the application fails to start; older ones return.
@@ -186,7 +188,10 @@ class HostedApplication(Application):
             await send({"type": f"{answer}.body", "body": b"Only the emulator may call this port\n"})
 
     async def _handle(self, call: _Call, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [(name, text) for name, text in scope["headers"] if name != _SECRET.encode()]
+        own = {_SECRET.encode()} | ({b"host"} if "Host" in call.ask.headers else set())
+        headers = [(name, text) for name, text in scope["headers"] if name not in own]
+        # The caller's host, since the address of this port must not appear in redirects.
+        headers += [(b"host", host.encode()) for host in call.ask.headers.getall("Host", ())]
         scope = {**scope, "headers": headers}
         if "subprotocols" in scope:  # older versions of uvicorn do not split the list
             scope["subprotocols"] = call.ask.protocols

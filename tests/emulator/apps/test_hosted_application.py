@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -149,7 +151,7 @@ async def test_another_process_cannot_call_a_mounted_app_through_its_own_port(ca
         seen.append(dict(request.headers))
 
     @app.websocket("/")
-    async def socket(socket: WebSocket) -> None:
+    async def session(socket: WebSocket) -> None:
         seen.append({"not": "reached"})
 
     async def base_url(request: Request) -> str:
@@ -158,7 +160,9 @@ async def test_another_process_cannot_call_a_mounted_app_through_its_own_port(ca
     app.add_api_route("/port", base_url, methods=["POST"])
     caller.emulator.mount(APP, app)
     assert (await caller.run(APP, {})).status == 200
-    assert "x-fal-emulator-secret" not in seen.pop()
+    arrived = seen.pop()
+    assert "x-fal-emulator-secret" not in arrived
+    assert f"http://{arrived['host']}" == caller.emulator.url
     url = f"http://127.0.0.1:{(await caller.run(f'{APP}/port', {})).data}/"
     for headers in ({}, {"x-fal-emulator-secret": ""}, {"x-fal-emulator-secret": "0" * 32}):
         async with caller.http.post(url, headers=headers) as response:
@@ -166,6 +170,21 @@ async def test_another_process_cannot_call_a_mounted_app_through_its_own_port(ca
     with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
         await caller.http.ws_connect(url)
     assert seen == []
+
+
+async def test_the_server_of_a_mounted_app_sends_small_writes_at_once(caller: Caller) -> None:
+    app = FastAPI()
+
+    @app.post("/")
+    async def delays(request: Request) -> list[int]:
+        place = tuple(request.scope["server"])
+        transports = [one for one in gc.get_objects() if isinstance(one, asyncio.Transport)]
+        accepted = [one for one in transports if one.get_extra_info("sockname") == place]
+        sockets = [one.get_extra_info("socket") for one in accepted]
+        return [one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in sockets]
+
+    caller.emulator.mount(APP, app)
+    assert (await caller.run(APP, {})).data == [1]
 
 
 async def test_mounting_leaves_signal_handlers_and_logging_of_the_process_as_they_are() -> None:
