@@ -12,6 +12,7 @@ import logging
 import sys
 import typing
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
@@ -73,7 +74,8 @@ def typed_output(
         return TypedPart(schema=kind.model_json_schema(mode="serialization"), convert=_dumped)
     if not _is_record(kind):
         return None
-    return TypedPart(schema=_schema(kind, endpoint_id), convert=_plain)
+    schema = _schema(kind, endpoint_id)
+    return TypedPart(schema=schema, convert=partial(_plain, tuple(schema.get("properties", ()))))
 
 
 def _annotation(function: Callable[..., Any], name: str, endpoint_id: str, local: Mapping[str, Any]) -> Any:
@@ -117,9 +119,10 @@ def _schema(kind: type, endpoint_id: str) -> Mapping[str, Any]:
     import msgspec
 
     try:
-        return normal_schema(msgspec.json.schema(kind))
+        schema = normal_schema(msgspec.json.schema(kind))
     except TypeError as error:
         raise TypeError(f"{endpoint_id}: {kind.__name__} has no JSON schema: {error}") from error
+    return {"x-fal-order-properties": list(schema.get("properties", ())), **schema}
 
 
 def _built(kind: type, input: Any) -> Any:
@@ -137,10 +140,14 @@ def _built(kind: type, input: Any) -> Any:
         raise ModelError(422, [entry]) from error
 
 
-def _plain(value: Any) -> Any:
+def _plain(order: tuple[str, ...], value: Any) -> Any:
+    """Return a value as JSON, with its members in the order of the schema."""
     import msgspec
 
-    return msgspec.to_builtins(value, str_keys=True)
+    found = msgspec.to_builtins(value, str_keys=True)
+    if not isinstance(found, dict):
+        return found
+    return {**{name: found[name] for name in order if name in found}, **found}
 
 
 def _by_pydantic(kind: Any, input: Any) -> Any:

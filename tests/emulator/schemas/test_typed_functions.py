@@ -95,6 +95,7 @@ async def test_an_attrs_class_is_built_of_the_input_and_another_one_is_the_resul
         "me/typed", {"prompt": "a", "parts": [{"name": "x"}], "mode": "slow", "other": 1}
     )
     assert result.data == {"text": "a run", "parts": [{"name": "x", "weight": 1.0}], "mode": "slow"}
+    assert list(result.data) == ["text", "parts", "mode"]
     refused = await caller.run("me/typed", {"count": 9, "parts": [{}], "mode": "fas", "size": 1})
     assert {(entry["type"], *entry["loc"][1:]) for entry in refused.data["detail"]} == {
         ("missing", "prompt"),
@@ -113,6 +114,7 @@ async def test_the_document_of_a_typed_function_has_the_schemas_of_its_types(cal
     schemas = await schemas_of(caller, "me/typed")
     assert schemas.keys() >= {"AttrsInput", "AttrsOutput", "AttrsPart"}
     assert schemas["AttrsInput"]["required"] == ["prompt"]
+    assert schemas["AttrsOutput"]["x-fal-order-properties"] == ["text", "parts", "mode"]
     assert schemas["AttrsInput"]["description"] == "What to paint."
     assert schemas["AttrsInput"]["properties"]["seed"]["nullable"] is True
 
