@@ -93,8 +93,8 @@ prove: $(TEST)/.made ## 20,000 items of a batch, killed ten times while everythi
 prove-ray: $(RAY)/.made ## 5,000 rows of a Ray dataset with faults, on two actors, one of which is killed three times
 	$(RAY)/$(BIN)/python -m tests.durability.prove --ray --items 5000 --kills 3 --seeds 1
 
-# Programs of others against the emulator, our client against a real fal.App: builds environments of its own, which
-# FAL_ASYNC_REAL_CACHE=folder keeps. Five minutes; three with kept environments.
+# Programs of others against the emulator, our client against a real fal.App: needs npm, and builds environments of its
+# own (1.9 GB, several minutes), which FAL_ASYNC_REAL_CACHE=folder keeps for the next run.
 test-real: $(TEST)/.made ## clients and servers that we did not write; needs npm
 	FAL_ASYNC_REAL=1 $(TEST)/$(BIN)/python -m pytest -q tests/real
 
