@@ -69,6 +69,8 @@ class Listener:
         self._socket: socket.socket | None = None
         self._listening: asyncio.Server | None = None
         self._server: _Server | None = None
+        self._changing = asyncio.Lock()
+        """Held while the socket is opened or closed: each of them takes several steps of the event loop."""
 
     @property
     def is_open(self) -> bool:
@@ -100,6 +102,7 @@ class Listener:
             keepalive_timeout=_KEEP_ALIVE,
         )
         self._port = self._wanted_port
+        self._changing = asyncio.Lock()  # belongs to the event loop of this start
         try:
             self._reserve()
             await self._listen()
@@ -110,7 +113,8 @@ class Listener:
     async def pause(self) -> None:
         """Reset connections and refuse new ones. The port stays bound, so that no other process takes it."""
         self._running()
-        await self._stop_listening(keep_port=True)
+        async with self._changing:
+            await self._stop_listening(keep_port=True)
 
     async def _stop_listening(self, *, keep_port: bool) -> None:
         if self._listening is None:
@@ -128,22 +132,24 @@ class Listener:
 
     async def resume(self) -> None:
         """Listen again, on the same port."""
-        self._running()
-        if self._listening is None:
-            await self._listen()
+        async with self._changing:
+            self._running()
+            if self._listening is None:
+                await self._listen()
 
     async def close(self) -> None:
         """Close the socket and all connections. Closing twice is allowed."""
-        if self._server is None:
-            return
-        # Without the port: a forked process may still have the socket, so that the port can't be bound again.
-        await self._stop_listening(keep_port=False)
-        # Called again here, since a call that was cancelled may have left connections open.
-        await self._drop_all()
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-        self._server = None
+        async with self._changing:
+            if self._server is None:
+                return
+            # Without the port: a forked process may still have the socket, so that the port can't be bound again.
+            await self._stop_listening(keep_port=False)
+            # Called again here, since a call that was cancelled may have left connections open.
+            await self._drop_all()
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+            self._server = None
 
     def check_open(self) -> None:
         """Raise RuntimeError if the emulator is not started."""

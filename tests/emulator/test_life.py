@@ -147,6 +147,14 @@ async def test_pause_refuses_connections_and_resume_accepts_them_on_the_same_por
     assert (await caller.finished(submitted)).data["status"] == "COMPLETED"
 
 
+async def test_a_resume_during_a_pause_waits_for_it_and_listens_again(caller: Caller) -> None:
+    pausing = asyncio.create_task(caller.emulator.pause())
+    await asyncio.sleep(0)  # the pause has begun
+    await caller.emulator.resume()
+    assert pausing.done()
+    assert (await caller.run("fal-ai/any-llm", {"prompt": "x"})).status == 200
+
+
 async def test_a_restart_with_memory_completes_submitted_requests(caller: Caller) -> None:
     submitted = await caller.submit("fal-ai/any-llm", {"prompt": "x"})
     await caller.emulator.restart()

@@ -17,7 +17,7 @@ PACKAGE = Path(fal_async.__file__).parent
 COMPLETE = [
     path.relative_to(PACKAGE.parent).as_posix()
     for path in PACKAGE.rglob("*")
-    if path.suffix in (".py", ".md", ".typed")
+    if path.is_file() and path.suffix != ".pyc"
 ]
 METADATA = "fal_async-0.1.0.dist-info/METADATA"
 
