@@ -123,6 +123,7 @@ class Listener:
         try:
             await self._stop_accepting()
         finally:
+            self._end_backlog()
             listening.close()
             self._socket = None
             if keep_port:
@@ -207,6 +208,12 @@ class Listener:
                 asyncio.get_running_loop().remove_reader(self._socket)
         for _ in range(_STEPS_TO_ACCEPT):
             await asyncio.sleep(0)
+
+    def _end_backlog(self) -> None:
+        """Reset the connections that nobody will accept, also while a forked process has the socket, too."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # only Linux shuts down a socket that listens
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     async def _drop_all(self) -> None:
         server = self._running()

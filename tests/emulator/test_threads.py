@@ -114,16 +114,42 @@ from fal_async.emulator import Emulator
 with Emulator() as emulator:
     child = os.fork()
     urllib.request.urlopen(emulator.url + "/_emulator", timeout=20).close()
-if child:
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    if child:  # the emulator serves the child until then
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+"""
+STOPS_BEFORE_ITS_CHILD = """
+import os, sys, urllib.request
+from fal_async.emulator import Emulator
+
+told, tells = os.pipe()
+with Emulator() as emulator:
+    child = os.fork()
+    if not child:
+        os.close(tells)
+        os.read(told, 1)
+        try:
+            urllib.request.urlopen(emulator.url + "/_emulator", timeout=20).close()
+        except ConnectionError:
+            os._exit(7)
+        except OSError as error:
+            os._exit(7 if isinstance(error.reason, ConnectionError) else 1)
+        os._exit(0)
+os.close(tells)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 7
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_forked_process_leaves_the_block_without_waiting_for_the_thread() -> None:
     # Python warns of each fork of a process with threads, which is what this is about.
-    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKS], check=True, timeout=8)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKS], check=True, timeout=30)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shuts down a socket that listens")
+def test_stopped_emulator_refuses_connections_although_a_forked_process_lives() -> None:
+    subprocess.run([sys.executable, "-W", "ignore", "-c", STOPS_BEFORE_ITS_CHILD], check=True, timeout=30)
 
 
 async def test_wait_in_another_loop_is_cancelled_and_times_out() -> None:
