@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 
 import attrs
@@ -13,8 +14,9 @@ import attrs
 from fal_async.emulator import Emulator
 from fal_async.emulator.execution.launcher import execute
 from fal_async.emulator.serving.certificates import Certificates
+from tests.cli.processes import START
 
-EXEC = (sys.executable, "-m", "fal_async", "emulator", "exec")
+EXEC = (*START, "emulator", "exec")
 
 
 @attrs.define
@@ -41,10 +43,12 @@ async def ran(*command: str, proxied: bool = False) -> Ran:
 async def started(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """Start `fal-async emulator exec` with these words; its standard streams are pipes."""
     pipe = subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*EXEC, *words, stdin=pipe, stdout=pipe, stderr=pipe)
+    process = await asyncio.create_subprocess_exec(
+        *EXEC, *words, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+    )
     try:
         yield process
     finally:
         if process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # the program, too
         await process.wait()
