@@ -12,7 +12,7 @@ BIN := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 WORKERS := 4
 PYTEST_ARGS :=
 # These don't differ from one Python to another, or are about the checkout.
-CLIENT_ONLY := $(addprefix --ignore=tests/,protocol typegen emulator benchmarks documents durability structure testbed workers)
+CLIENT_ONLY := $(addprefix --ignore=tests/,protocol typegen emulator benchmarks documents durability real structure testbed workers)
 BUSY := 0
 STALLED = $(TEST)/$(BIN)/python -m pytest -q -n $(WORKERS) -p tests.testbed.stall --timeout 300 --stall-busy $(BUSY) \
 	$(if $(SEED),--stall-seed $(SEED))
