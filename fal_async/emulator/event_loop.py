@@ -62,7 +62,7 @@ class EmulatorLoop:
             RuntimeError: If the loop is blocked.
         """
         loop = self.loop
-        if loop is None or not loop.is_running() or loop is _running_loop():
+        if loop is None or not loop.is_running() or loop is running_loop():
             return function(*args, **kwargs)
 
         async def called() -> R:
@@ -156,7 +156,8 @@ def called_in_loop(method: Callable[Concatenate[S, P], R]) -> Callable[Concatena
     return call
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread, or None."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

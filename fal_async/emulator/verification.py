@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 
 import attrs
 
 from fal_async.emulator.core import Core
+from fal_async.emulator.event_loop import running_loop
 from fal_async.emulator.faults.fault import Fault
 from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.jobs.served import Served
@@ -157,13 +157,9 @@ def _running_jobs(core: Core, since: Checkpoint) -> Iterator[str]:
 
 
 def _wait_for_ends(core: Core, jobs: list[Job]) -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    else:
-        if core.loop.loop is asyncio.get_running_loop():
-            return
+    # Waiting in the emulator's own loop would keep the jobs from ending.
+    if (here := running_loop()) is not None and here is core.loop.loop:
+        return
     until = time.monotonic() + _ENDING_LIMIT
     while any(job.state != COMPLETED for job in jobs) and time.monotonic() < until:
         time.sleep(0.005)

@@ -6,6 +6,7 @@ The stream looks for changes only while it is open, so that the emulator does no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -88,9 +89,8 @@ async def _changes(order: Order) -> web.StreamResponse:
     if job is not None:
         job.watch(changed)
     try:
-        await _send_changes(core, response, watched, changed)
-    except ConnectionError:
-        pass  # the page was closed
+        with contextlib.suppress(ConnectionError):  # the page was closed
+            await _send_changes(core, response, watched, changed)
     finally:
         if job is not None:
             job.unwatch(changed)
@@ -112,11 +112,9 @@ async def _send_changes(
             sent_at = time.monotonic()
             await response.write(b": keep-alive\n\n")
         await asyncio.sleep(_AFTER_LOG)
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PAUSE):
                 await changed.wait()
-        except TimeoutError:
-            pass
 
 
 def _overview(order: Order) -> dict[str, Any]:
