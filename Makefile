@@ -9,7 +9,7 @@ RAY := .venv-ray
 LOWEST := .venv-lowest
 BIN := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # Many tests wait for a server more than for a core.
-WORKERS := 4
+WORKERS := 6
 PYTEST_ARGS :=
 # These don't differ from one Python to another, or are about the checkout.
 CLIENT_ONLY := $(addprefix --ignore=tests/,protocol typegen emulator benchmarks documents durability real structure testbed workers)

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from fal_async import Session
-from fal_async.emulator import Emulator, JobContext, ModelError
+from fal_async.emulator import Emulator, Fault, JobContext, ModelError
 from tests.real.chromium import Page, chromium
 from tests.real.conftest import node_with, output_of
 from tests.real.emulator_page import cut_off, look, press, rows, serious_problems
@@ -173,6 +173,19 @@ async def test_faults_are_switched_on_and_off_and_added_with_the_form(page: Page
         await page.until("document.querySelectorAll('main tbody tr').length === 1")
         assert [(fault.kind, fault.times) for fault in emulator.faults] == [("answer", 3)]
         assert page.problems == []
+
+
+async def test_a_view_shows_its_state_at_once_when_it_is_opened(page: Page) -> None:
+    states = "[...document.querySelectorAll('.switch')].map((one) => `${one.ariaChecked} ${one.disabled}`)"
+    async with Emulator() as emulator:
+        emulator.faults.add(Fault.answer(503, on="submit", times=None))
+        await page.open(f"{emulator.url}/")
+        await page.until("document.getElementById('link').dataset.state === 'live'")
+        for place in ("webhooks", "faults"):
+            seen = f"addEventListener('hashchange', () => done({states}), {{ once: true }})"
+            found = await page.ask(f"new Promise((done) => {{ {seen}; location.hash = '#/{place}' }})")
+            assert found[0] == "true false"
+            assert "false true" not in found
 
 
 async def test_the_page_is_used_with_the_keyboard_alone(page: Page) -> None:

@@ -60,7 +60,7 @@ class App {
       }
     }
     this.shown.open?.(detail);
-    if (this.overview) this.update();
+    if (this.overview) this.update(true);
   }
 
   linked(state) {
@@ -87,9 +87,9 @@ class App {
     this.update();
   }
 
-  // At most four times a second, however fast requests arrive.
-  update() {
-    if (this.updating) return (this.due = true);
+  // At most four times a second, however fast requests arrive; but a view that was just opened shows its data at once.
+  update(opened = false) {
+    if (this.updating && !opened) return (this.due = true);
     this.updating = true;
     this.due = false;
     const again = () => {

@@ -17,6 +17,13 @@ export const link = (href, text, props = {}) => h("a", { href, ...props }, text)
 export const jobLink = (id, text, props = {}) => link(`#/requests/${encodeURIComponent(id)}`, text ?? shortId(id), { title: id, ...props });
 export const endpointLink = (id, props = {}) => link(`#/endpoints/${id.split("/").map(encodeURIComponent).join("/")}`, id, props);
 export const shortId = (id) => (id.length > 13 ? `${id.slice(0, 8)}…` : id);
+
+// A switch is disabled until its state is known.
+export function setSwitch(button, on) {
+  button.setAttribute("aria-checked", String(on));
+  button.disabled = false;
+}
+
 export const pill = (state) => h("span", { class: "pill", "data-tone": state }, state);
 
 // Keeps one element for each key, so that focus, scrolling and media survive an update.

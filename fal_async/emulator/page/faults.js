@@ -1,7 +1,7 @@
 // Faults to switch on and off, and a form for every kind of fault.
 
 import { get, post, remove } from "./api.js";
-import { h, keyed, setText } from "./dom.js";
+import { h, keyed, setSwitch, setText } from "./dom.js";
 
 // Switched on, a fault applies to every matching call until it is switched off.
 const SWITCHES = [
@@ -40,13 +40,13 @@ export class Faults {
   }
 
   toggle(label, why, fault) {
-    const element = h("button", { type: "button", class: "switch", role: "switch", "aria-checked": "false" }, h("span", { class: "knob" }), h("b", {}, label), h("span", { class: "quiet small" }, why));
+    const element = h("button", { type: "button", class: "switch", role: "switch", "aria-checked": "false", disabled: true }, h("span", { class: "knob" }), h("b", {}, label), h("span", { class: "quiet small" }, why));
     element.addEventListener("click", () => (element.getAttribute("aria-checked") === "true" ? remove("faults", fault) : post("faults", fault)));
     return { element, fits: (other) => Object.entries(fault).every(([name, value]) => JSON.stringify(other[name]) === JSON.stringify(value)) && other.times === null };
   }
 
   update({ faults, struck }) {
-    for (const one of this.switches) one.element.setAttribute("aria-checked", String(faults.some(({ fault }) => one.fits(fault))));
+    for (const one of this.switches) setSwitch(one.element, faults.some(({ fault }) => one.fits(fault)));
     setText(this.struck, struck === 1 ? "1 call got a fault so far" : `${struck} calls got a fault so far`);
     this.table.hidden = !faults.length;
     this.none.hidden = faults.length > 0;

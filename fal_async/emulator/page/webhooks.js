@@ -1,7 +1,7 @@
 // The webhook deliveries: each attempt, and whether webhooks are delivered automatically.
 
 import { post } from "./api.js";
-import { clock, h, jobLink, setText } from "./dom.js";
+import { clock, h, jobLink, setSwitch, setText } from "./dom.js";
 import { Table } from "./table.js";
 
 export class Webhooks {
@@ -22,7 +22,7 @@ export class Webhooks {
       make: (attempt) => ({ element: row(attempt) }),
       empty: "No attempt yet. Submit a request with a webhook URL.",
     });
-    this.switch = h("button", { type: "button", class: "switch good", role: "switch", onclick: () => this.toggle() }, h("span", { class: "knob" }), h("b", {}, "Deliver automatically"), h("span", { class: "quiet small" }, "Off: a webhook is sent only on demand"));
+    this.switch = h("button", { type: "button", class: "switch good", role: "switch", "aria-checked": "false", disabled: true, onclick: () => this.toggle() }, h("span", { class: "knob" }), h("b", {}, "Deliver automatically"), h("span", { class: "quiet small" }, "Off: a webhook is sent only on demand"));
     this.pending = h("p", { class: "quiet", role: "status" });
     this.element = h("div", { class: "stack" }, h("div", { class: "title" }, h("h1", {}, "Webhooks")), h("div", { class: "switches" }, this.switch), this.pending, this.table.element);
   }
@@ -32,7 +32,7 @@ export class Webhooks {
   }
 
   update(overview) {
-    this.switch.setAttribute("aria-checked", String(overview.webhooks_automatic));
+    setSwitch(this.switch, overview.webhooks_automatic);
     const pending = overview.webhooks.under_way;
     setText(this.pending, pending ? `${pending} being sent, or waiting for a retry` : "");
     return this.table.load();
