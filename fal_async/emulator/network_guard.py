@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-import re
 import socket
 import sys
 import sysconfig
@@ -25,7 +24,8 @@ from typing import Any
 
 import attrs
 
-_FAL = re.compile(r"(?:.+\.)?(?:fal\.run|fal\.ai|fal\.media|falrun\.com)", re.I)
+from fal_async.emulator.wire.routing import is_fals
+
 _LOOKUPS = (
     ("socket", "socket", "socket", "connect"),  # it looks up a name before its audit event
     ("asyncio", "asyncio", "BaseEventLoop", "getaddrinfo"),
@@ -170,7 +170,7 @@ def _check(host: object) -> None:
     """Raise NetworkGuardError, and note the call, if a host is one of fal's."""
     if isinstance(host, bytes | bytearray):
         host = bytes(host).decode("ascii", "replace")
-    if not isinstance(host, str) or not _FAL.fullmatch(name := host.rstrip(".")):
+    if not isinstance(host, str) or not is_fals((name := host.rstrip(".")).lower()):
         return
     call = BlockedCall(host=name, position=_position(host))
     for guard in _State.guards:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from fal_async.emulator.accounts.prices import UNIT, Price, price_of
+from fal_async.emulator.accounts.prices import UNIT, price_of
 from fal_async.emulator.apps.mounts import Mount
 from fal_async.emulator.builtin.painters import Painter
 from fal_async.emulator.core import Core
@@ -119,7 +119,7 @@ class Registration:
             frame = inspect.currentframe()
             local = {} if frame is None or frame.f_back is None else dict(frame.f_back.f_locals)
             schemas = endpoint_parts(endpoint_id, function, input_schema, output_schema, document, local)
-            self._add(
+            self._core.serve(
                 Endpoint(
                     endpoint_id=endpoint_id,
                     function=function,
@@ -180,16 +180,19 @@ class Registration:
                 another argument is out of range.
         """
         document = read_document(openapi, endpoint_id)
-        served = self.endpoint(
-            document.endpoint_id,
-            openapi=openapi,
-            runners=runners,
+        cost = None if price is None else price_of(price, unit)
+        model = SampleModel(document, seconds, self._paint)
+        endpoint = Endpoint(
+            endpoint_id=document.endpoint_id,
+            function=model,
+            takes_job=True,
+            runners=self._default_runners if runners is None else runners,
             public=public,
             billable_units=billable_units,
-            price=price,
-            unit=unit,
+            metadata=document.metadata,
+            **endpoint_parts(document.endpoint_id, model, None, None, document, {}),
         )
-        served(SampleModel(document, seconds, self._paint))
+        self._core.serve(endpoint, cost)
         return document.endpoint_id
 
     def _serve_builtin(
@@ -211,11 +214,7 @@ class Registration:
             **options,
             **builtin_parts(endpoint_id, input_schema, output_schema),
         )
-        self._add(endpoint, None if price is None else price_of(price, unit))
-
-    def _add(self, endpoint: Endpoint, cost: Price | None) -> None:
-        self._core.endpoints.add(endpoint)
-        self._core.prices.set(endpoint.endpoint_id, cost)
+        self._core.serve(endpoint, None if price is None else price_of(price, unit))
 
     @called_in_loop
     def mount(

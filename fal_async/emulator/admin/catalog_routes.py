@@ -11,6 +11,7 @@ from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.operations.application_schemas import paths_of
 from fal_async.emulator.operations.openapi import openapi_document
+from fal_async.emulator.operations.platform.model_list import described
 from fal_async.emulator.wire.answers import Answer, json_answer, request_error
 
 _METADATA = ("display_name", "category", "description", "status")
@@ -23,8 +24,6 @@ def _endpoints(order: Order) -> list[dict[str, Any]]:
 
 def _line(core: Core, served: Served) -> dict[str, Any]:
     price = core.prices.find(served.endpoint_id)
-    doc = getattr(getattr(served, "function", None), "__doc__", None) or ""
-    first = doc.strip().partition("\n")[0]
     return {
         "endpoint_id": served.endpoint_id,
         "runners": served.runners,
@@ -33,7 +32,7 @@ def _line(core: Core, served: Served) -> dict[str, Any]:
         "unit": None if price is None else price.unit,
         "is_application": not isinstance(served, Endpoint),
         "streams": isinstance(served, Endpoint) and served.streams,
-        "description": first,
+        "description": described(served),
         **{name: served.metadata[name] for name in _METADATA if name in served.metadata},
     }
 

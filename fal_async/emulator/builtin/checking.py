@@ -70,15 +70,7 @@ class Checker:
         if isinstance(value, bool) or not isinstance(value, int):
             self.complain(path, "Input should be a valid integer", "int_type", value)
             return None
-        if value < low:
-            msg = f"Input should be greater than or equal to {low}"
-            self.complain(path, msg, "greater_than_equal", value, {"ge": low})
-            return None
-        if value > high:
-            msg = f"Input should be less than or equal to {high}"
-            self.complain(path, msg, "less_than_equal", value, {"le": high})
-            return None
-        return value
+        return value if self._within(path, value, low, high) else None
 
     def fields(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of the schema's fields, with its defaults; a field of no value is left out."""
@@ -97,28 +89,31 @@ class Checker:
         if kind is not None and not _is(kind, value):
             self.complain(path, f"Input should be a valid {_NAMES[kind]}", f"{_TYPES[kind]}_type", value)
         elif "enum" in schema and value not in schema["enum"]:
-            expected = list(schema["enum"])
-            msg = f"Input should be one of {', '.join(map(str, expected))}"
-            self.complain(path, msg, "one_of", value, {"expected": expected})
+            self._complain_of_choice(path, value, schema["enum"])
         elif kind == "array":
             for number, item in enumerate(value):
                 self._check([*path, number], item, schema.get("items", {}))
         elif kind in ("integer", "number"):
-            self._check_limits(path, value, schema)
+            self._within(path, value, schema.get("minimum", value), schema.get("maximum", value))
         elif isinstance(value, str):
             words = [one for one in schema.get("anyOf", ()) if one.get("type") == "string"]
             if len(words) == 1:
                 self._check(path, value, words[0])
 
-    def _check_limits(self, path: Sequence[str | int], value: float, schema: Mapping[str, Any]) -> None:
-        if value < (low := schema.get("minimum", value)):
+    def _within(self, path: Sequence[str | int], value: float, low: float, high: float) -> bool:
+        """Return whether a number is within its limits, and complain if it is not."""
+        if value < low:
             msg = f"Input should be greater than or equal to {low}"
             self.complain(path, msg, "greater_than_equal", value, {"ge": low})
-        elif value > (high := schema.get("maximum", value)):
+        elif value > high:
             msg = f"Input should be less than or equal to {high}"
             self.complain(path, msg, "less_than_equal", value, {"le": high})
+        return low <= value <= high
 
     def choice(self, name: str, value: Any, allowed: Sequence[str]) -> None:
         if value not in allowed:
-            msg = f"Input should be one of {', '.join(allowed)}"
-            self.complain([name], msg, "one_of", value, {"expected": list(allowed)})
+            self._complain_of_choice([name], value, allowed)
+
+    def _complain_of_choice(self, path: Sequence[str | int], value: Any, allowed: Sequence[Any]) -> None:
+        msg = f"Input should be one of {', '.join(map(str, allowed))}"
+        self.complain(path, msg, "one_of", value, {"expected": list(allowed)})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import random
 from typing import Any
 
@@ -13,6 +12,7 @@ from fal_async.emulator.builtin.checking import Checker
 from fal_async.emulator.builtin.model_schemas import MAX_SIDE, SIZES
 from fal_async.emulator.builtin.painters import Painter
 from fal_async.emulator.jobs.job import JobContext
+from fal_async.emulator.wire.data_uris import data_uri
 
 MAX_REPORTS = 50
 MAX_SEED = 2**63 - 1
@@ -120,6 +120,6 @@ async def _deliver(order: _Order, number: int, picture: bytes, job: JobContext) 
     """Return the picture's file object; with `sync_mode` its URL is a data URI (protocol 13)."""
     size = {"width": order.width, "height": order.height, "content_type": "image/png"}
     if order.inline:
-        return {"url": f"data:image/png;base64,{base64.b64encode(picture).decode()}", **size}
+        return {"url": data_uri(picture, "image/png"), **size}
     file = await job.file(picture, "image/png", f"flux-{order.seed}-{number}.png")
     return {**file, **size}

@@ -97,7 +97,6 @@ def _declared(endpoint_id: str, given: Placed, folder: Path | None) -> Declared:
             options["openapi"] = _openapi(members["openapi"], folder)
             schemas = read_schemas(options["openapi"], endpoint_id)
             sample = SampleModel(schemas, 0)
-            options.setdefault("metadata", schemas.metadata)
     except (ValueError, ModuleNotFoundError) as error:
         raise DocumentError(f"{given.place}: {error}") from error
     return Declared(endpoint_id, read_model(members, folder, sample), options, given.value)

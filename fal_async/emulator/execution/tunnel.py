@@ -8,7 +8,7 @@ import contextlib
 from types import TracebackType
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from fal_async.emulator.wire.routing import FAL_DOMAINS
+from fal_async.emulator.wire.routing import is_fals
 
 _LIMIT = 30.0
 """Seconds for the head of a request, and for a connection to another host."""
@@ -80,7 +80,7 @@ class Tunnel:
         if method != "CONNECT" or not host or not port.isdecimal():
             writer.write(_ONLY_TUNNELS)
             return None
-        fals = f".{host.rstrip('.').lower()}".endswith(tuple(f".{domain}" for domain in FAL_DOMAINS))
+        fals = is_fals(host.rstrip(".").lower())
         try:
             if self._upstream is not None and not fals:
                 return await _through(self._upstream, head)

@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote
 
 import attrs
 
@@ -27,6 +26,7 @@ from fal_async.emulator.jobs.options import CallOptions
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.storage.lifecycle import Lifecycle
 from fal_async.emulator.wire.answers import Answer
+from fal_async.emulator.wire.data_uris import data_of, is_data_uri
 
 IN_QUEUE, IN_PROGRESS, COMPLETED = "IN_QUEUE", "IN_PROGRESS", "COMPLETED"
 """There is no status for failed or cancelled requests: both are COMPLETED (protocol 4.2)."""
@@ -323,22 +323,12 @@ class JobContext:
             FileNotFoundError: If this emulator does not have the file, or it has expired.
             ValueError: If the data URI is malformed.
         """
-        if url[:5].lower() == "data:":
-            return _data_of(url)
+        if is_data_uri(url):
+            return data_of(url)
         base = f"{self._job.origin}/"
         host, _, path = url.partition("?")[0].removeprefix(base).partition("/")
         is_own = url.startswith(base) and host in _FILE_HOSTS
         return await self._files.read(unquote(path)) if is_own else None
-
-
-def _data_of(uri: str) -> bytes:
-    """Return the bytes of a data URI, whose base64 may be percent-encoded."""
-    head, comma, data = uri.partition(",")
-    if not comma:
-        raise ValueError("a data URI has a comma before its data")
-    if not head.lower().endswith(";base64"):
-        return unquote_to_bytes(data)
-    return base64.b64decode(unquote(data), validate=True)
 
 
 def status_entry(job: Job, *, position: int | None) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Runners:
         place_free: Callable[[Account], None],
     ) -> None:
         self.endpoint: Served = endpoint
-        self._endpoint, self._files, self._completed = endpoint, files, completed
+        self._files, self._completed = files, completed
         self._new_id, self._place_free = new_id, place_free
         self._speed, self._retry_pause = speed, retry_pause
         self._free = endpoint.runners
@@ -93,7 +93,7 @@ class Runners:
     @property
     def running(self) -> list[Job]:
         """The jobs that run, those that arrived first at the beginning."""
-        busy = self._endpoint.runners - self._free
+        busy = self.endpoint.runners - self._free
         return list(islice((job for job, slot in self._slots.items() if slot.task is not None), busy))
 
     @property
@@ -156,7 +156,7 @@ class Runners:
             return
         if job.state == IN_QUEUE:
             self._withdraw(job, slot, _stopped(reason))
-        elif slot.task is not None and not self._endpoint.ignores_cancel and slot.stop_reason is None:
+        elif slot.task is not None and not self.endpoint.ignores_cancel and slot.stop_reason is None:
             slot.stop_reason = reason
             slot.task.cancel()
 
@@ -182,7 +182,7 @@ class Runners:
         _, pending = await asyncio.wait(running, timeout=_CLOSE_LIMIT)
         if pending:
             raise RuntimeError(
-                f"{len(pending)} call(s) of {self._endpoint.endpoint_id} did not return within "
+                f"{len(pending)} call(s) of {self.endpoint.endpoint_id} did not return within "
                 f"{_CLOSE_LIMIT} s of being cancelled: does the endpoint function swallow CancelledError?"
             )
 
@@ -255,7 +255,7 @@ class Runners:
         if not 200 <= answer.status < 400:
             job.billable_units = 0
         elif job.billable_units is None:
-            job.billable_units = self._endpoint.billable_units
+            job.billable_units = self.endpoint.billable_units
         job.complete(answer, now)
         self._completed(job)
 

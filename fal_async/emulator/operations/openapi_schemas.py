@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from fal_async.emulator.schemas.normal_schema import is_null
+
 COMPONENTS = "#/components/schemas/"
 _DEFINITIONS = ("$defs", "definitions")
 _KEPT = frozenset(
@@ -131,12 +133,8 @@ def _typed(found: dict[str, Any], schema: Mapping[str, Any], rename: Rename) -> 
 
 
 def _alternatives(word: str, schemas: Any, rename: Rename) -> dict[str, Any]:
-    others = [as_openapi(one, rename) for one in schemas if not _is_null(one)]
+    others = [as_openapi(one, rename) for one in schemas if not is_null(one)]
     nullable = {"nullable": True} if len(others) < len(schemas) else {}
     if len(others) == 1 and nullable:
         return {**({"allOf": others} if "$ref" in others[0] else others[0]), **nullable}
     return {word: others, **nullable} if others else nullable
-
-
-def _is_null(schema: Any) -> bool:
-    return isinstance(schema, Mapping) and schema.get("type") == "null"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from fal_async.emulator.schemas.input_check import InputCheck, require
 from fal_async.emulator.schemas.model_document import ModelDocument
 from fal_async.emulator.schemas.sample_values import NoSample, Wanted, sample
 from fal_async.emulator.wire.answers import json_answer
+from fal_async.emulator.wire.data_uris import data_uri
 
 _COUNTS = ("num_images", "num_videos", "num_outputs", "num_samples", "num_results")
 _MAX_COUNT = 16
@@ -119,7 +119,7 @@ class _Filling:
         self._number += 1
         made = await self._made(wish.kind)
         if self._inline:
-            stored = {"url": f"data:{made.content_type};base64,{base64.b64encode(made.data).decode()}"}
+            stored = {"url": data_uri(made.data, made.content_type)}
         else:
             name = f"{wish.kind}-{self._seed[:8]}-{self._number}.{made.suffix}"
             stored = await self._job.file(made.data, made.content_type, name)
@@ -139,8 +139,9 @@ class _Filling:
             )
         if kind == "video":
             video = video_of(self._order)
-            suffix = video.name.rpartition(".")[2]
-            return _Made(data=video.data, content_type=video.content_type, suffix=suffix, about=video.facts())
+            return _Made(
+                data=video.data, content_type=video.content_type, suffix=video.suffix, about=video.facts()
+            )
         data = self._seed.encode()
         return _Made(data=data, content_type="application/octet-stream", suffix="bin")
 

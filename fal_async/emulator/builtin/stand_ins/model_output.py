@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -14,6 +13,7 @@ from fal_async.emulator.builtin.stand_ins.orders import Order
 from fal_async.emulator.builtin.stand_ins.samples import video_of
 from fal_async.emulator.builtin.stand_ins.table import Model
 from fal_async.emulator.jobs.job import JobContext
+from fal_async.emulator.wire.data_uris import data_uri
 
 _ABOUT_IMAGES = ("width", "height")
 
@@ -62,7 +62,7 @@ class Output:
 
     async def video(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         video = video_of(self._order)
-        file = await self._file(video.data, video.content_type, f"output.{video.name.rpartition('.')[2]}")
+        file = await self._file(video.data, video.content_type, f"output.{video.suffix}")
         return {**file, **self._facts(schema, video.facts())}
 
     async def audio(self, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,8 +76,7 @@ class Output:
         if self._order.values.get("sync_mode") is not True:
             return await self._job.file(data, content_type, name)
         # The form of a result that fal does not keep (protocol 13).
-        url = f"data:{content_type};base64,{base64.b64encode(data).decode()}"
-        return {"url": url, "content_type": content_type}
+        return {"url": data_uri(data, content_type), "content_type": content_type}
 
     def _facts(self, schema: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
         """Return those facts of a file that the model's own kind of file has."""

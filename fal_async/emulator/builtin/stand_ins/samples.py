@@ -30,6 +30,11 @@ class Video:
     def data(self) -> bytes:
         return sample(self.name)
 
+    @property
+    def suffix(self) -> str:
+        """The last part of its name, such as "mp4"."""
+        return self.name.rpartition(".")[2]
+
     def facts(self) -> dict[str, Any]:
         """Return what some models tell about their video."""
         size = {"width": self.width, "height": self.height}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import inspect
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,6 +16,7 @@ from fal_async.emulator.operations.platform.page_numbers import page_of
 from fal_async.emulator.operations.platform.platform_errors import not_found
 from fal_async.emulator.operations.platform.query_values import choice, listed
 from fal_async.emulator.wire.answers import Answer, json_answer
+from fal_async.emulator.wire.data_uris import data_uri
 
 _STATUSES = ("active", "deprecated")
 _CATEGORY = "other"
@@ -62,7 +62,7 @@ def metadata(core: Core, call: Call, served: Served) -> dict[str, Any]:
     found: dict[str, Any] = {
         "display_name": served.endpoint_id.partition("/")[2].replace("-", " ").replace("/", " ").title(),
         "category": _CATEGORY,
-        "description": _described(served),
+        "description": described(served),
         "status": "active",
         "tags": [],
         "updated_at": created.replace("+00:00", "Z"),
@@ -79,7 +79,7 @@ def metadata(core: Core, call: Call, served: Served) -> dict[str, Any]:
     return {**found, **served.metadata}
 
 
-def _described(served: Served) -> str:
+def described(served: Served) -> str:
     """Return the first line of the function's docstring; empty without one."""
     text = served.function.__doc__ if isinstance(served, Endpoint) else None
     return inspect.cleandoc(text or "").partition("\n")[0]
@@ -87,7 +87,7 @@ def _described(served: Served) -> str:
 
 @lru_cache(1)
 def _thumbnail() -> str:
-    return f"data:image/png;base64,{base64.b64encode(one_colour(_SIDE, _SIDE)).decode()}"
+    return data_uri(one_colour(_SIDE, _SIDE), "image/png")
 
 
 async def _expanded(core: Core, row: dict[str, Any], expand: list[str]) -> dict[str, Any]:
