@@ -8,6 +8,16 @@ DEFAULT_PORT = 8765
 DEFAULT_KEY = "emulator:key"
 DEFAULT_RUNNERS = 2
 """On fal, a new account runs two requests at a time (protocol 9.4)."""
+OTHER_SETTINGS = (
+    "FAL_KEY_ID",
+    "FAL_KEY_SECRET",
+    "FAL_FORCE_AUTH_BY_USER",
+    "FAL_RUN_HOST",
+    "FAL_QUEUE_RUN_HOST",
+    "FAL_OPENAPI_HOST",
+    "FAL_REST_URL",
+)
+"""Variables that may take precedence over FAL_BASE_URL and FAL_KEY in some client (protocol 1.3)."""
 KEEP_JOBS = 10_000
 """Limit of the emulator as a separate process, since inputs of jobs may contain whole files as data URIs."""
 KEEP_REQUESTS = 1000

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fal_async.emulator.defaults import OTHER_SETTINGS
+
 if TYPE_CHECKING:
     from fal_async.emulator.network_guard import NetworkGuard
     from fal_async.emulator.server import Emulator
@@ -22,15 +24,6 @@ SPEED = 50.0
 """Time factor of the fixture's emulator: a model's 2 s take 40 ms."""
 VERIFY, GUARD = "fal_verify", "fal_network_guard"
 """Names of the markers and of the options in pytest's configuration; on the command line --fal-verify, ..."""
-_OTHER_SETTINGS = (
-    "FAL_KEY_ID",
-    "FAL_KEY_SECRET",
-    "FAL_FORCE_AUTH_BY_USER",
-    "FAL_RUN_HOST",
-    "FAL_QUEUE_RUN_HOST",
-    "FAL_OPENAPI_HOST",
-)
-"""Variables that may take precedence over FAL_BASE_URL and FAL_KEY in some client (protocol 1.3)."""
 _OPTIONS = {
     VERIFY: "check at the end of each test with fal_emulator that every fault has applied, that every endpoint of "
     "the test was called, and that no request was unexpected, is still running, or was paid twice",
@@ -68,7 +61,7 @@ def fal_key(fal_emulator: Emulator) -> str:
 def fal_env(fal_emulator: Emulator, fal_key: str, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
     """Lead this process and its child processes to fal_emulator by FAL_BASE_URL and FAL_KEY; returns both."""
     variables = {"FAL_BASE_URL": fal_emulator.url, "FAL_KEY": fal_key}
-    for name in _OTHER_SETTINGS:
+    for name in OTHER_SETTINGS:
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

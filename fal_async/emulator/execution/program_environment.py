@@ -6,14 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fal_async.emulator.defaults import OTHER_SETTINGS
 from fal_async.emulator.serving.certificates import TRUST_VARIABLES, Certificates
 from fal_async.emulator.wire.routing import FAL_DOMAINS, FAL_HOSTS
 
 _HERE = Path(__file__).parent
 REDIRECT = "FAL_EMULATOR_EXEC"
 """The variable that the parts in `python` and `node` read: the port, and fal's domains."""
-_OTHER_KEYS = ("FAL_KEY_ID", "FAL_KEY_SECRET", "FAL_FORCE_AUTH_BY_USER")
-_OTHER_HOSTS = ("FAL_RUN_HOST", "FAL_QUEUE_RUN_HOST", "FAL_REST_URL")
 
 
 def environment(
@@ -36,7 +35,7 @@ def environment(
         proxy: URL of the proxy that leads fal's names to the emulator. None: none.
     """
     port = url.rpartition(":")[2]
-    made = {name: value for name, value in before.items() if name not in (*_OTHER_KEYS, *_OTHER_HOSTS)}
+    made = {name: value for name, value in before.items() if name not in OTHER_SETTINGS}
     made |= {"FAL_KEY": key, "FAL_BASE_URL": url, REDIRECT: " ".join((port, *FAL_DOMAINS))}
     made |= dict.fromkeys(TRUST_VARIABLES, str(certificates.bundle))
     made["NODE_EXTRA_CA_CERTS"] = str(_node_certificates(before, certificates, folder))

@@ -35,6 +35,7 @@ def test_a_users_own_key_and_hosts_are_replaced(certificates: Certificates) -> N
     hosts = {
         "FAL_RUN_HOST": "fal.run",
         "FAL_QUEUE_RUN_HOST": "queue.fal.run",
+        "FAL_OPENAPI_HOST": "fal.ai",
         "FAL_BASE_URL": "https://fal.run",
     }
     after = made({**own, **hosts, "OTHER": "kept"}, certificates)
@@ -42,7 +43,7 @@ def test_a_users_own_key_and_hosts_are_replaced(certificates: Certificates) -> N
     assert after["FAL_BASE_URL"] == URL
     assert after["OTHER"] == "kept"
     assert not [name for name, value in after.items() if "own" in value.split(":") or value == "secret"]
-    assert not {"FAL_RUN_HOST", "FAL_QUEUE_RUN_HOST"} & after.keys()
+    assert not {"FAL_RUN_HOST", "FAL_QUEUE_RUN_HOST", "FAL_OPENAPI_HOST"} & after.keys()
 
 
 def test_a_nested_program_gets_each_path_once_and_the_port_of_the_inner_emulator(
