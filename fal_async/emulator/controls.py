@@ -146,6 +146,30 @@ class Controls:
         """
         self._core.recorder.ended = None if write is None else AccessLog(write, everything=everything)
 
+    # Time.
+
+    @property
+    def now(self) -> float:
+        """The emulator's time, in seconds since the epoch: that of the machine, or virtual time."""
+        return self._core.clock.now()
+
+    @in_loop
+    async def advance(self, seconds: float) -> None:
+        """Move virtual time on, and let everything happen that is due on the way, in order.
+
+        It returns when all requests that run sleep, and the webhooks that were due have been sent. If it is
+        cancelled, the time stands at a moment on the way.
+
+        Args:
+            seconds: how far, at least 0.
+
+        Raises:
+            RuntimeError: If the emulator works in real time, or if a request does something for 10 s that is
+                neither `job.sleep` nor `job.wait_for`.
+            ValueError: If `seconds` is negative or not finite.
+        """
+        await self._core.clock.advance(seconds)
+
     # Checks at the end of a test.
 
     def checkpoint(self) -> Checkpoint:

@@ -31,6 +31,7 @@ from fal_async.emulator.jobs.runner_table import RunnerTable
 from fal_async.emulator.storage.file_store import FileStore
 from fal_async.emulator.storage.upload_body import Body
 from fal_async.emulator.storage.upload_store import UploadStore
+from fal_async.emulator.timing.clock import Clock
 from fal_async.emulator.webhooks.deliveries import Webhooks
 from fal_async.emulator.wire.answers import Answer
 from fal_async.emulator.wire.recorder import Recorder
@@ -58,6 +59,7 @@ class Core:
     """The parts of one emulator."""
 
     loop: EmulatorLoop
+    clock: Clock
     endpoints: EndpointTable[Mount]
     mounts: Mounts
     jobs: JobStore
@@ -65,6 +67,7 @@ class Core:
     files: FileStore
     uploads: UploadStore
     keyring: Keyring
+    realtime_tokens: RealtimeTokenStore
     history: RequestHistory
     prices: PriceList
     faults: FaultScript
@@ -72,7 +75,6 @@ class Core:
     webhooks: Webhooks
     keep_alive: float
     """Seconds between the keep-alive comments of a stream."""
-    realtime_tokens: RealtimeTokenStore = attrs.field(factory=RealtimeTokenStore)
     kept_answers: KeptAnswers = attrs.field(factory=KeptAnswers)
     workflows: WorkflowStore = attrs.field(factory=WorkflowStore)
     declared: dict[str, Replaced] = attrs.field(factory=dict)

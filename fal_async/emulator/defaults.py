@@ -18,6 +18,7 @@ OTHER_SETTINGS = (
     "FAL_REST_URL",
 )
 """Variables that may take precedence over FAL_BASE_URL and FAL_KEY in some client (protocol 1.3)."""
+CLOCKS = ("real", "auto", "manual")
 KEEP_JOBS = 10_000
 """Limit of the emulator as a separate process, since inputs of jobs may contain whole files as data URIs."""
 KEEP_REQUESTS = 1000

@@ -156,6 +156,7 @@ class Gateway:
             call.body = b"" if call.route.kind in STREAMED else await _read(request)
         except web.RequestPayloadError as error:
             return to_response(bad_request(f"The request body could not be read: {error}"))
+        self._core.clock.stir()
         entry = self._recorded(call)
         if call.route.kind in STREAMED:
             _continue(request)
@@ -172,6 +173,7 @@ class Gateway:
         except ConnectionError:
             pass  # the client has left
         finally:
+            self._core.clock.stir()
             if entry is not None:
                 entry.endpoint_id, entry.request_id = call.endpoint_id, call.request_id
                 entry.status = None if response is None else response.status

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 from decimal import Decimal
-from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from fal_async.emulator.accounts.history import RequestHistory
 from fal_async.emulator.accounts.keys import Keyring
 from fal_async.emulator.accounts.prices import PriceList
+from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
 from fal_async.emulator.admin.admin import Admin
 from fal_async.emulator.apps.mounts import Mount, Mounts
 from fal_async.emulator.builtin import builtin_endpoints
@@ -36,6 +36,8 @@ from fal_async.emulator.registration import Registration
 from fal_async.emulator.schemas.endpoint_parts import checked_stand_ins
 from fal_async.emulator.storage.file_store import FileStore
 from fal_async.emulator.storage.upload_store import MAX_TOKEN_LIFETIME, UploadStore
+from fal_async.emulator.timing.clock import ClockKind
+from fal_async.emulator.timing.virtual_clock import clock_of
 from fal_async.emulator.webhooks.deliveries import WebhookPolicy, Webhooks
 from fal_async.emulator.wire.recorder import Recorder
 
@@ -69,6 +71,12 @@ class Emulator(Controls, Registration):
         speed: time factor of emulated work, default 1: with 50, a model's 2 s take 40 ms. It divides `job.sleep`,
             the pause before fal retries a request and the pauses between webhook attempts, and multiplies
             `inference_time`. Times that clients measure are real: start timeout, retention, keep-alive and faults.
+        clock: "real" (default), or virtual time, in which a training of ten minutes takes a moment. "auto": time
+            moves on as soon as only time is waited for, to the next moment at which work goes on: the end
+            of a `job.sleep`, the pause before fal retries a request, the next attempt of a webhook. "manual": only
+            `advance` moves it, which "auto" allows, too. What ends after some time passes along: start timeouts,
+            retention, tokens, limits of sessions; but a result or a file that nobody has fetched yet expires only
+            by `advance`. Faults, downtimes and keep-alive comments take real time.
         folder: directory for uploaded and produced files. None (default): a temporary one, deleted on stop.
         retention: seconds for which a result can be fetched after completion. None (default): fal's rule, 1 h, or
             6 min for results of 10 KB and more (protocol 4.4).
@@ -114,6 +122,7 @@ class Emulator(Controls, Registration):
         concurrency: int | None = None,
         balance: Decimal | float | str | None = None,
         speed: float = 1.0,
+        clock: ClockKind = "real",
         folder: str | os.PathLike[str] | None = None,
         retention: float | None = None,
         keep_alive: float = 15.0,
@@ -138,24 +147,25 @@ class Emulator(Controls, Registration):
         _check_above_0(speed=speed, keep_alive=keep_alive)
         _check_from_0(retry_pause=retry_pause, retention=retention)
         _check_from_0(forget_after=forget_after, file_lifetime=file_lifetime)
-        where = None if folder is None else Path(folder)
-        files = FileStore(where, lifetime=file_lifetime, gone_status=gone_status)
-        loop, prices = EmulatorLoop(), PriceList()
-        jobs = JobStore(loop, prices, retention=retention, limit=keep_jobs, forget_after=forget_after)
-        hooks = Webhooks(loop, jobs=jobs, policy=webhooks or WebhookPolicy(), speed=speed)
+        loop, time, prices = EmulatorLoop(), clock_of(clock, speed), PriceList()
+        files = FileStore(folder, time, lifetime=file_lifetime, gone_status=gone_status)
+        jobs = JobStore(loop, time, prices, retention=retention, limit=keep_jobs, forget_after=forget_after)
+        hooks = Webhooks(loop, jobs=jobs, policy=webhooks or WebhookPolicy(), clock=time)
         runner_table = RunnerTable(
-            speed=speed, retry_pause=retry_pause, files=files, completed=hooks.completed, new_id=jobs.new_id
+            clock=time, retry_pause=retry_pause, files=files, completed=hooks.completed, new_id=jobs.new_id
         )
         core = Core(
             loop=loop,
+            clock=time,
             endpoints=EndpointTable[Mount](),
             mounts=Mounts(),
             jobs=jobs,
             runners=runner_table,
             webhooks=hooks,
             files=files,
-            uploads=UploadStore(token_lifetime=cdn_token_lifetime, min_part_size=min_part_size),
-            keyring=Keyring(key, require=require_key, concurrency=concurrency, balance=balance),
+            uploads=UploadStore(time, token_lifetime=cdn_token_lifetime, min_part_size=min_part_size),
+            keyring=Keyring(key, time, require=require_key, concurrency=concurrency, balance=balance),
+            realtime_tokens=RealtimeTokenStore(time),
             history=history or RequestHistory(),
             prices=prices,
             faults=FaultScript(seed),
@@ -251,6 +261,7 @@ class Emulator(Controls, Registration):
         except BaseException:
             await self._core.mounts.close()
             raise
+        self._core.clock.open()
         self._core.webhooks.open()
 
     async def stop(self) -> None:
@@ -269,6 +280,7 @@ class Emulator(Controls, Registration):
     @in_loop
     async def _stop(self) -> None:
         await self._downtime.close()
+        await self._core.clock.close()
         try:
             await self._listener.close()
             await self._core.webhooks.close()

@@ -44,6 +44,7 @@ _RESOURCE, _SESSION, _EDGE = 9, 12, 13
 # The ranks of the emulator's files and folders. Those of one rank do not import one another.
 _EMULATOR_FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"wire", "defaults", "event_loop"}),
+    frozenset({"timing"}),
     frozenset({"accounts", "storage", "faults", "listener", "loop_thread", "network_guard"}),
     frozenset({"jobs"}),
     frozenset({"webhooks", "apps", "builtin"}),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fal_async.cli import listening
 from fal_async.cli.screen import is_live
-from fal_async.emulator.defaults import DEFAULT_KEY, DEFAULT_RUNNERS, KEEP_JOBS, KEEP_REQUESTS
+from fal_async.emulator.defaults import CLOCKS, DEFAULT_KEY, DEFAULT_RUNNERS, KEEP_JOBS, KEEP_REQUESTS
 
 if TYPE_CHECKING:
     from fal_async.emulator.server import Emulator
@@ -37,6 +37,13 @@ def configure_emulator(parser: argparse.ArgumentParser, *, port: int, log: str) 
     _add_endpoints(parser)
     _add_accounts(parser)
     add("--speed", type=_positive, default=1.0, help=f"factor by which the models work faster {_DEFAULT}")
+    add(
+        "--clock",
+        choices=CLOCKS,
+        default="real",
+        help="auto: virtual time, which moves on when only time is waited for; manual: virtual time that "
+        f"only POST /_emulator/clock moves {_DEFAULT}",
+    )
     add(
         "--runners",
         type=_runners,
@@ -175,6 +182,7 @@ def emulator_of(options: argparse.Namespace, certificates: Certificates | None) 
         key=options.key,
         require_key=not options.no_key,
         speed=options.speed,
+        clock=options.clock,
         folder=options.folder,
         runners=options.runners,
         concurrency=options.concurrency,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-import time
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -14,6 +13,7 @@ from fal_async.emulator.accounts.account import Account, anonymous
 from fal_async.emulator.accounts.api_keys import checked_key
 from fal_async.emulator.accounts.credential import Credential
 from fal_async.emulator.accounts.prices import amount_of
+from fal_async.emulator.timing.clock import Clock
 from fal_async.emulator.wire.answers import Answer, json_answer, unauthorized
 
 
@@ -25,8 +25,15 @@ class Keyring:
     """
 
     def __init__(
-        self, key: str, *, require: bool, concurrency: int | None, balance: Decimal | float | str | None
+        self,
+        key: str,
+        clock: Clock,
+        *,
+        require: bool,
+        concurrency: int | None,
+        balance: Decimal | float | str | None,
     ) -> None:
+        self._clock = clock
         self.require: bool = require
         self.accounts: dict[str, Account] = {}
         """The accounts by nickname; the emulator's own is the first."""
@@ -60,7 +67,7 @@ class Keyring:
         scheme, _, value = headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             until, account = self._tokens.get(value, (0.0, self.anonymous))
-            if until > time.time():
+            if until > self._clock.now():
                 return Credential(account=account, is_admin=True, login=True)
         if scheme.lower() == "key" and (known := self._credential_of_key(value)) is not None:
             return known
@@ -95,7 +102,7 @@ class Keyring:
 
     def tokens(self) -> list[tuple[str, float]]:
         """Return the account's nickname, and the end in seconds since the epoch, of each valid access token."""
-        now = time.time()
+        now = self._clock.now()
         return [(account.nickname, until) for until, account in self._tokens.values() if until > now]
 
     def forget_tokens(self) -> None:
@@ -109,8 +116,9 @@ class Keyring:
         if login is None:
             return _refused("invalid_grant", "Unknown or invalid refresh token.")
         lifetime, account = login
-        token = _jwt(time.time() + lifetime)
-        self._tokens[token] = time.time() + lifetime, account
+        until = self._clock.now() + lifetime
+        token = _jwt(self._clock.on_the_machine(until))
+        self._tokens[token] = until, account
         document = {"access_token": token, "expires_in": int(lifetime), "token_type": "Bearer"}
         return json_answer({**document, "id_token": token, "scope": "openid profile email offline_access"})
 

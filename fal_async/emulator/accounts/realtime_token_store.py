@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from fal_async.emulator.accounts.account import Account
+from fal_async.emulator.timing.clock import Clock
 from fal_async.emulator.wire.routing import app_id
 
 
@@ -29,26 +29,27 @@ class RealtimeTokenStore:
     with their path.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._grants: dict[str, _Grant] = {}
 
     def give(self, account: Account, apps: list[str], seconds: float) -> str:
-        expires_at = time.time() + seconds
-        token = _jwt(apps, expires_at)
+        expires_at = self._clock.now() + seconds
+        token = _jwt(apps, self._clock.on_the_machine(expires_at))
         self._grants[token] = _Grant(account, frozenset(apps), expires_at)
         return token
 
     def holder(self, token: str, endpoint_id: str, path: str) -> Account | None:
         """Return the token's account, or None if the token is unknown, expired, or for another app."""
         grant = self._grants.get(token)
-        if grant is None or grant.expires_at <= time.time():
+        if grant is None or grant.expires_at <= self._clock.now():
             return None
         alias = app_id(endpoint_id).rpartition("/")[2]
         return grant.account if grant.apps & {alias, path} else None
 
     def valid(self) -> list[tuple[str, float]]:
         """Return the account's nickname, and the end in seconds since the epoch, of each valid token."""
-        now = time.time()
+        now = self._clock.now()
         return [
             (grant.account.nickname, grant.expires_at)
             for grant in self._grants.values()

@@ -14,6 +14,7 @@ from fal_async.emulator.admin import (
     account_routes,
     catalog_routes,
     change_routes,
+    clock_routes,
     endpoint_routes,
     fault_routes,
     file_routes,
@@ -41,6 +42,7 @@ ROUTES: Routes = {
     **outage_routes.ROUTES,
     **account_routes.ROUTES,
     **webhook_routes.ROUTES,
+    **clock_routes.ROUTES,
     **page_routes.ROUTES,
 }
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote
 
 import attrs
@@ -25,8 +25,11 @@ from fal_async.emulator.jobs.changes import Watcher
 from fal_async.emulator.jobs.options import CallOptions
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.storage.lifecycle import Lifecycle
+from fal_async.emulator.timing.clock import Activity, Clock
 from fal_async.emulator.wire.answers import Answer
 from fal_async.emulator.wire.data_uris import data_of, is_data_uri
+
+T = TypeVar("T")
 
 IN_QUEUE, IN_PROGRESS, COMPLETED = "IN_QUEUE", "IN_PROGRESS", "COMPLETED"
 """There is no status for failed or cancelled requests: both are COMPLETED (protocol 4.2)."""
@@ -55,6 +58,7 @@ class Job:
         submitted_at: when the request arrived, in seconds since the epoch.
         started_at: when the latest attempt started, in seconds since the epoch; None before the first attempt.
         completed_at: when the job was completed, in seconds since the epoch; None before that.
+        fetched_at: when its result was first fetched, in seconds since the epoch; None before that.
         state: "IN_QUEUE", "IN_PROGRESS" or "COMPLETED", which includes failed and cancelled (protocol 4.2).
         attempts: how many attempts were started; more than 1 if fal retried the request.
         gateway_request_id: id of the current attempt; that of the first attempt is `request_id` (protocol 4.7).
@@ -89,6 +93,7 @@ class Job:
     submitted_at: float
     started_at: float | None = None
     completed_at: float | None = None
+    fetched_at: float | None = None
     state: str = IN_QUEUE
     attempts: int = 0
     gateway_request_id: str = ""
@@ -104,6 +109,7 @@ class Job:
     payloads_deleted: bool = False
     forgotten: bool = False
     _loop: EmulatorLoop = attrs.field(factory=EmulatorLoop, repr=False)
+    _clock: Clock = attrs.field(factory=Clock, repr=False)
     watchers: tuple[Watcher, ...] = attrs.field(default=(), init=False, repr=False)
 
     @property
@@ -171,7 +177,7 @@ class Job:
             message: the line.
             level: name of the level.
         """
-        timestamp = datetime.now(UTC).isoformat()
+        timestamp = datetime.fromtimestamp(self._clock.now(), UTC).isoformat()
         self.logs.append({"message": message, "timestamp": timestamp, "level": level, "source": "USER"})
         self.notify()
 
@@ -242,12 +248,10 @@ class JobContext:
         request_id: id of the request.
         endpoint_id: the endpoint that was called.
         headers: headers of the call; looking up a name ignores its case.
-        speed: the emulator's `speed`, by which `sleep` divides seconds.
     """
 
-    def __init__(self, job: Job, *, speed: float, files: FileKeeper) -> None:
-        self._job, self._files = job, files
-        self.speed = speed
+    def __init__(self, job: Job, *, activity: Activity, files: FileKeeper) -> None:
+        self._job, self._activity, self._files = job, activity, files
         self.request_id: str = job.request_id
         self.endpoint_id: str = job.endpoint_id
         self.headers: Mapping[str, str] = job.headers
@@ -277,9 +281,28 @@ class JobContext:
         Raises nothing, except that it is cancelled when the request is cancelled.
 
         Args:
-            seconds: how long the work would take on fal; the sleep is divided by the emulator's `speed`.
+            seconds: how long the work would take on fal. The sleep is divided by the emulator's `speed`; virtual
+                time moves on instead.
         """
-        await asyncio.sleep(seconds / self.speed)
+        await self._activity.sleep(seconds)
+
+    async def wait_for(self, awaitable: Awaitable[T]) -> T:
+        """Await something that is neither work nor time, such as an event of a test.
+
+        With virtual time, the emulator waits for a request that does anything but `sleep`; this is how an endpoint
+        lets the time move on. It is cancelled when the request is cancelled.
+
+        Args:
+            awaitable: what to await.
+
+        Returns:
+            Its result.
+
+        Raises:
+            Exception: What `awaitable` raises.
+        """
+        with self._activity.pause():
+            return await awaitable
 
     def bill(self, units: float) -> None:
         """Set what a success costs, instead of the endpoint's `billable_units`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from fal_async.emulator.jobs.books import Books
 from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.jobs.shared_headers import SharedHeaders
+from fal_async.emulator.timing.clock import Clock
 from fal_async.emulator.wire.answers import Answer
 
 BIG_RESULT = 10 * 1024
@@ -36,6 +36,7 @@ class JobStore:
     def __init__(
         self,
         loop: EmulatorLoop,
+        clock: Clock,
         prices: PriceList,
         *,
         retention: float | None,
@@ -43,7 +44,7 @@ class JobStore:
         forget_after: float | None,
     ) -> None:
         self._retention, self._limit, self._forget_after = retention, limit, forget_after
-        self._prices, self._loop = prices, loop
+        self._prices, self._loop, self._clock = prices, loop, clock
         self._jobs: dict[str, Job] = {}
         self._ended: deque[Job] = deque()
         self._headers = SharedHeaders()
@@ -76,8 +77,9 @@ class JobStore:
             input=input,
             via=via,
             headers=self._headers.shared(headers),
-            submitted_at=time.time(),
+            submitted_at=self._clock.now(),
             loop=self._loop,
+            clock=self._clock,
             **details,
         )
         job.gateway_request_id = job.request_id
@@ -120,7 +122,15 @@ class JobStore:
     def _expired(self, job: Job) -> bool:
         if job.state != COMPLETED or job.completed_at is None or job.answer is None:
             return False
-        return time.time() >= job.completed_at + self.kept_seconds(job.answer)
+        kept, began = self.kept_seconds(job.answer), job.completed_at
+        if job.fetched_at is not None and job.fetched_at > began + kept:
+            began = job.fetched_at  # virtual time has moved on before the client's turn
+        return self._is_over(job, began, kept)
+
+    def fetched(self, job: Job) -> None:
+        """Note that a client has fetched the result of a job."""
+        if job.fetched_at is None:
+            job.fetched_at = self._clock.now()
 
     def _drop_old_jobs(self) -> None:
         while self._ended and (len(self._jobs) > self._limit or self._is_forgotten(self._ended[0])):
@@ -129,4 +139,8 @@ class JobStore:
     def _is_forgotten(self, job: Job) -> bool:
         if self._forget_after is None or job.completed_at is None:
             return False
-        return time.time() >= job.completed_at + self._forget_after
+        return self._is_over(job, job.completed_at, self._forget_after)
+
+    def _is_over(self, job: Job, began: float, lifetime: float) -> bool:
+        is_over = self._clock.is_over_unnoticed if job.fetched_at is None else self._clock.is_over
+        return is_over(began, lifetime)

@@ -10,6 +10,7 @@ from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.jobs.job import FileKeeper, Job
 from fal_async.emulator.jobs.runners import Runners
 from fal_async.emulator.jobs.served import Served
+from fal_async.emulator.timing.clock import Clock
 
 
 class RunnerTable:
@@ -18,7 +19,7 @@ class RunnerTable:
     def __init__(
         self,
         *,
-        speed: float,
+        clock: Clock,
         retry_pause: float,
         files: FileKeeper,
         completed: Callable[[Job], None],
@@ -26,7 +27,7 @@ class RunnerTable:
     ) -> None:
         self._make = partial(
             Runners,
-            speed=speed,
+            clock=clock,
             retry_pause=retry_pause,
             files=files,
             completed=completed,

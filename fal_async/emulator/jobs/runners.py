@@ -6,9 +6,9 @@ import asyncio
 import logging
 import math
 import operator
-import time
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -22,12 +22,15 @@ from fal_async.emulator.jobs.endpoints import to_answer
 from fal_async.emulator.jobs.job import COMPLETED, IN_PROGRESS, IN_QUEUE, FileKeeper, Job, JobContext
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.jobs.waiting_line import WaitingLine
+from fal_async.emulator.timing.clock import Clock, Timer
 from fal_async.emulator.wire.answers import CANCELLED, Answer, ModelError, request_error
 
 logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 Work = Callable[[Any, JobContext], Awaitable[Any]]
 """What a runner executes: a call of the endpoint, a stream, a session, or a call of an application."""
+_SESSIONS = frozenset({"realtime", "websocket"})
+"""These wait for their client most of the time, which does not keep virtual time still."""
 _TRUE, _FALSE = frozenset({"1", "true"}), frozenset({"0", "false"})
 _HAS_PLACE = operator.attrgetter("has_place")
 _CLOSE_LIMIT = 5.0
@@ -44,8 +47,8 @@ class _Slot:
     ticket: int = 0
     task: asyncio.Task[Answer] | None = None
     stop_reason: str | None = None
-    start_limit: asyncio.TimerHandle | None = None
-    retry_pause: asyncio.TimerHandle | None = None
+    start_limit: Timer | None = None
+    retry_pause: Timer | None = None
 
     def settle(self) -> None:
         """Cancel the timers of the job."""
@@ -67,7 +70,7 @@ class Runners:
         self,
         endpoint: Served,
         *,
-        speed: float,
+        clock: Clock,
         retry_pause: float,
         files: FileKeeper,
         completed: Callable[[Job], None],
@@ -77,7 +80,7 @@ class Runners:
         self.endpoint: Served = endpoint
         self._files, self._completed = files, completed
         self._new_id, self._place_free = new_id, place_free
-        self._speed, self._retry_pause = speed, retry_pause
+        self._clock, self._retry_pause = clock, retry_pause
         self._free = endpoint.runners
         self._direct, self._normal, self._low = (WaitingLine[Account, Job]() for _ in range(3))
         self._slots: dict[Job, _Slot] = {}
@@ -211,7 +214,7 @@ class Runners:
         job.attempts += 1
         # Each attempt has its own gateway id; the first attempt's is the request id (protocol 4.1, 4.7).
         job.gateway_request_id = job.request_id if job.attempts == 1 else self._new_id()
-        job.started_at = time.time()
+        job.started_at = self._clock.now()
         slot.task = asyncio.get_running_loop().create_task(self._perform(job, slot.work))
         # A callback, not a `finally`, since the body of a task that is cancelled before its first step never runs.
         slot.task.add_done_callback(partial(self._ended, job, slot))
@@ -219,9 +222,11 @@ class Runners:
         self._notify_watchers_later()
 
     async def _perform(self, job: Job, work: Work) -> Answer:
-        context = JobContext(job, speed=self._speed, files=self._files)
+        activity = self._clock.activity(job.endpoint_id)
+        context = JobContext(job, activity=activity, files=self._files)
         try:
-            return to_answer(await work(job.input, context))
+            with nullcontext() if job.via in _SESSIONS else activity:
+                return to_answer(await work(job.input, context))
         except ModelError as error:
             return error.answer()
         except Exception as error:
@@ -249,9 +254,9 @@ class Runners:
 
     def _complete(self, job: Job, answer: Answer) -> None:
         del self._slots[job]
-        now = time.time()
+        now = self._clock.now()
         if job.started_at is not None:
-            job.inference_time = (now - job.started_at) * self._speed
+            job.inference_time = (now - job.started_at) * self._clock.speed
         if not 200 <= answer.status < 400:
             job.billable_units = 0
         elif job.billable_units is None:
@@ -261,10 +266,9 @@ class Runners:
 
     def _retry(self, job: Job, slot: _Slot) -> None:
         """Queue the job again (protocol 4.2). The caller's start timeout is not restarted (4.6)."""
-        loop = asyncio.get_running_loop()
-        slot.retry_pause = loop.call_later(self._retry_pause / self._speed, self._try_again, job, slot)
+        slot.retry_pause = self._clock.after_work(self._retry_pause, self._try_again, job, slot)
         if job.options.start_timeout is not None:
-            left = job.submitted_at + job.options.start_timeout - time.time()
+            left = job.submitted_at + job.options.start_timeout - self._clock.now()
             self._limit_the_start(job, slot, max(left, 0))
         job.move(IN_QUEUE)
 
@@ -274,8 +278,7 @@ class Runners:
         self.dispatch()
 
     def _limit_the_start(self, job: Job, slot: _Slot, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        slot.start_limit = loop.call_later(seconds, self._not_started_in_time, job, slot)
+        slot.start_limit = self._clock.at_end(seconds, self._not_started_in_time, job, slot)
 
     def _not_started_in_time(self, job: Job, slot: _Slot) -> None:
         answer = request_error(504, "Request timed out before a runner started", "request_timeout")

@@ -42,12 +42,13 @@ def _visible_logs(job: Job) -> list[dict[str, Any]]:
     return log_entries(entries, labels=job.served.log_labels)
 
 
-async def result(_: Core, call: Call) -> Answer:
+async def result(core: Core, call: Call) -> Answer:
     if call.job is None or call.job.payloads_deleted:
         return no_request()
     if call.job.state != COMPLETED:
         answer = request_error(400, "Request is still in progress")
         return answer.with_headers({"x-fal-request-id": call.job.request_id})
+    core.jobs.fetched(call.job)
     return outcome(call.job)
 
 

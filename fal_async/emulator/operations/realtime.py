@@ -89,7 +89,7 @@ async def _serve(
     wanted = call.query.get("max_buffering")
     buffering = endpoint.realtime.buffering if wanted is None else int(wanted)
     runners = core.runners.of(endpoint)
-    session = Session(call, endpoint, connection, buffering=buffering)
+    session = Session(call, endpoint, connection, core.clock, buffering=buffering)
     runners.enter(job, session.run)
     try:
         await job.wait_for(COMPLETED)

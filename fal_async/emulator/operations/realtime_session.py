@@ -15,6 +15,7 @@ from fal_async.emulator.core import Call
 from fal_async.emulator.faults.effect import Step
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import JobContext
+from fal_async.emulator.timing.clock import Clock
 from fal_async.emulator.wire.http_connection import break_off, hang_up
 from fal_async.emulator.wire.realtime_frames import TIMEOUT, decode, encode, internal_error, timings, torn
 
@@ -31,10 +32,16 @@ class Session:
     """
 
     def __init__(
-        self, call: Call, endpoint: Endpoint, connection: web.WebSocketResponse, *, buffering: int | None
+        self,
+        call: Call,
+        endpoint: Endpoint,
+        connection: web.WebSocketResponse,
+        clock: Clock,
+        *,
+        buffering: int | None,
     ) -> None:
         self._call, self._endpoint, self._options = call, endpoint, endpoint.realtime
-        self._wire = Wire(call, connection, endpoint.realtime.codec)
+        self._wire = Wire(call, connection, clock, endpoint.realtime.codec)
         # A full deque deletes its oldest entry.
         self._waiting: deque[Any] = deque(maxlen=buffering)
         self._arrived = asyncio.Event()
@@ -116,8 +123,8 @@ class Session:
 class Wire:
     """The connection, with the fault of this call applied."""
 
-    def __init__(self, call: Call, connection: web.WebSocketResponse, codec: str) -> None:
-        self._call, self._connection, self._codec = call, connection, codec
+    def __init__(self, call: Call, connection: web.WebSocketResponse, clock: Clock, codec: str) -> None:
+        self._call, self._connection, self._clock, self._codec = call, connection, clock, codec
         self._count = 0
         self._silent = False
         self.closed: bool = False
@@ -127,7 +134,8 @@ class Wire:
         """Yield payloads until none arrives within `timeout` seconds. Raise `Gone` when the client closes."""
         while True:
             try:
-                message = await self._connection.receive(timeout)
+                async with self._clock.limit(timeout):
+                    message = await self._connection.receive()
             except TimeoutError:
                 return
             if message.type is WSMsgType.PING and not self._silent:

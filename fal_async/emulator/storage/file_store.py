@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 import mimetypes
+import os
 import random
 import re
 import shutil
 import tempfile
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +20,7 @@ import attrs
 
 from fal_async.emulator.storage.file_contents import InMemory, OnDisk, SeenContents
 from fal_async.emulator.storage.lifecycle import Lifecycle
+from fal_async.emulator.timing.clock import Clock
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _SERVED = "files/"
@@ -54,9 +55,16 @@ class FileStore:
     lifetime (None: no limit); `gone_status` is the status for an expired file.
     """
 
-    def __init__(self, folder: Path | None, *, lifetime: float | None = None, gone_status: int = 404) -> None:
-        self._given = folder
-        self._folder: Path | None = folder
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None,
+        clock: Clock,
+        *,
+        lifetime: float | None = None,
+        gone_status: int = 404,
+    ) -> None:
+        self._clock = clock
+        self._given = self._folder = None if folder is None else Path(folder)
         self._lifetime = lifetime
         self._gone_status = checked_gone(gone_status)
         self._gone: OrderedDict[str, int] = OrderedDict()
@@ -66,6 +74,8 @@ class FileStore:
         self.records: Mapping[str, StoredFile] = MappingProxyType(self._records)
         """The files by path, in order of arrival; an expired one may still be there."""
         self._expiring: list[tuple[float, str]] = []
+        self._unread: dict[str, float] = {}
+        """When the produced files were made that will expire, and that nobody has asked for yet."""
         self._working: set[asyncio.Future[None]] = set()
 
     @property
@@ -95,6 +105,8 @@ class FileStore:
             owner=owner,
             lifecycle=lifecycle or Lifecycle(),
         )
+        if expires_in is not None:
+            self._unread[path] = self._clock.now()
         self._admit(path, stored, expires_in)
         return path
 
@@ -134,15 +146,15 @@ class FileStore:
         self._sweep()
         self._gone.pop(path, None)
         if expires_in is not None:
-            expires_at = time.time() + expires_in
+            expires_at = self._clock.now() + expires_in
             heapq.heappush(self._expiring, (expires_at, path))
             stored = attrs.evolve(stored, expires_at=expires_at)
         self._records[path] = stored
 
     def _sweep(self) -> None:
         """Delete all expired files, even if no one reads them again."""
-        while self._expiring and self._expiring[0][0] <= time.time():
-            self.find(heapq.heappop(self._expiring)[1])
+        while self._expiring and self._clock.is_over(self._expiring[0][0], 0):
+            self._drop_if_expired(heapq.heappop(self._expiring)[1])
 
     def expire(self, urls: Sequence[str], status: int | None) -> None:
         """Expire the files of URLs, or all files. Raise KeyError for an unknown URL.
@@ -164,6 +176,7 @@ class FileStore:
         return self._gone.get(path, 404)
 
     def _remove(self, path: str, status: int) -> None:
+        self._unread.pop(path, None)
         record = self._records.pop(path, None)
         if record is not None:
             record.content.remove()
@@ -179,9 +192,8 @@ class FileStore:
 
     def find(self, path: str) -> StoredFile | None:
         """Return a file; None if it is missing, expired, incomplete, or outside the folder."""
-        record = self._records.get(path)
-        if record is not None and record.expires_at is not None and record.expires_at <= time.time():
-            self._remove(path, self._gone_status)
+        self._drop_if_expired(path)
+        self._unread.pop(path, None)
         if path in self._gone:
             return None
         try:
@@ -189,6 +201,18 @@ class FileStore:
             return found if found is not None and found.content.is_there else None
         except (OSError, ValueError):  # the path is too long, or has a null byte
             return None
+
+    def _drop_if_expired(self, path: str) -> None:
+        record = self._records.get(path)
+        if record is None or record.expires_at is None:
+            return
+        began = self._unread.get(path)
+        if (
+            self._clock.is_over(record.expires_at, 0)
+            if began is None
+            else self._clock.is_over_unnoticed(began, record.expires_at - began)
+        ):
+            self._remove(path, self._gone_status)
 
     def _from_earlier_run(self, path: str) -> StoredFile | None:
         if self._given is None or not path.startswith(_SERVED):

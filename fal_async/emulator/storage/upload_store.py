@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import secrets
-import time
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import Any
 import attrs
 
 from fal_async.emulator.storage.lifecycle import Lifecycle
+from fal_async.emulator.timing.clock import Clock
 
 MAX_PARTS = 10_000
 MAX_TOKEN_LIFETIME = 30 * 86_400
@@ -84,7 +84,8 @@ class UploadStore:
     each part except the last must have; fal documents no limit, S3's is 5 MiB.
     """
 
-    def __init__(self, *, token_lifetime: float, min_part_size: int) -> None:
+    def __init__(self, clock: Clock, *, token_lifetime: float, min_part_size: int) -> None:
+        self._clock = clock
         self.token_lifetime: float = token_lifetime
         self.min_part_size: int = min_part_size
         self.defaults: defaultdict[str, Lifecycle] = defaultdict(Lifecycle)
@@ -100,14 +101,14 @@ class UploadStore:
         self._drop_expired()
         lifetime = min(self.token_lifetime if seconds is None else seconds, self.token_lifetime)
         token = secrets.token_urlsafe(24)
-        until = time.time() + lifetime
+        until = self._clock.now() + lifetime
         self._tokens[token] = until, owner
-        expires_at = datetime.fromtimestamp(until, UTC).isoformat()
+        expires_at = datetime.fromtimestamp(self._clock.on_the_machine(until), UTC).isoformat()
         return {"token": token, "token_type": "Bearer", "expires_at": expires_at}
 
     def tokens(self) -> list[tuple[str, float]]:
         """Return the owner's nickname, and the end in seconds since the epoch, of each valid token."""
-        now = time.time()
+        now = self._clock.now()
         return [(owner, until) for until, owner in self._tokens.values() if until > now]
 
     def revoke_tokens(self) -> None:
@@ -117,7 +118,7 @@ class UploadStore:
         """Return the nickname of the token's account, or None if there is no valid token."""
         scheme, _, token = (authorization or "").partition(" ")
         until, owner = self._tokens.get(token, (0.0, ""))
-        return owner if scheme.lower() == "bearer" and until > time.time() else None
+        return owner if scheme.lower() == "bearer" and until > self._clock.now() else None
 
     # Signed reading.
 
@@ -125,15 +126,15 @@ class UploadStore:
         """Return the value of the `identity` query for a signed URL (protocol 7.4)."""
         self._drop_expired()
         identity = secrets.token_urlsafe(16)
-        self._signed[identity] = (path, time.time() + seconds)
+        self._signed[identity] = (path, self._clock.now() + seconds)
         return identity
 
     def is_signed(self, path: str, query: Mapping[str, str]) -> bool:
         signed, until = self._signed.get(query.get("identity", ""), ("", 0.0))
-        return signed == path and until > time.time()
+        return signed == path and until > self._clock.now()
 
     def _drop_expired(self) -> None:
-        now = time.time()
+        now = self._clock.now()
         if len(self._tokens) + len(self._signed) > MAX_UPLOADS:
             self._tokens = {name: token for name, token in self._tokens.items() if token[0] > now}
             self._signed = {name: signed for name, signed in self._signed.items() if signed[1] > now}

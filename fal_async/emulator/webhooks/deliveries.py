@@ -21,6 +21,7 @@ import attrs
 from fal_async.emulator.event_loop import EmulatorLoop, called_in_loop, in_loop
 from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.jobs.job_store import JobStore
+from fal_async.emulator.timing.clock import Clock
 from fal_async.emulator.webhooks.payloads import delivery_body
 from fal_async.emulator.webhooks.signing import WebhookKeys
 
@@ -122,11 +123,11 @@ class Webhooks:
         ended: how many attempts have ended so far.
     """
 
-    def __init__(self, loop: EmulatorLoop, *, jobs: JobStore, policy: WebhookPolicy, speed: float) -> None:
+    def __init__(self, loop: EmulatorLoop, *, jobs: JobStore, policy: WebhookPolicy, clock: Clock) -> None:
         self.automatic = True
         self.keys: WebhookKeys = WebhookKeys()
         self.ended: int = 0
-        self._jobs, self._policy, self._speed = jobs, policy, speed
+        self._jobs, self._policy, self._clock = jobs, policy, clock
         self._loop = loop
         self._attempts: deque[WebhookAttempt] = deque(maxlen=_KEPT_ATTEMPTS)
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -286,7 +287,14 @@ class Webhooks:
         job, target = self._target(request_id, url)
         true_body = delivery_body(job)
         signed = self.keys.signed_headers(request_id, true_body, timestamp=int(time.time() - age))
-        sent = _unsent(job, target, 1, true_body if body is None else body, {**signed, **(headers or {})})
+        sent = _unsent(
+            job,
+            target,
+            1,
+            true_body if body is None else body,
+            {**signed, **(headers or {})},
+            self._clock.now(),
+        )
         return await self._post(sent, self._policy.first_limit)
 
     @called_in_loop
@@ -333,25 +341,32 @@ class Webhooks:
             async with self._places:
                 # A new timestamp for each attempt, since receivers refuse one that is 300 s old (8.3).
                 signed = self.keys.signed_headers(job.request_id, body)
-                sent = await self._post(_unsent(job, url, attempt, body, signed), self._policy.limit(attempt))
+                sent = await self._post(
+                    _unsent(job, url, attempt, body, signed, self._clock.now()), self._policy.limit(attempt)
+                )
             if sent.final or (pause := next(pauses, None)) is None:
                 return
-            await asyncio.sleep(pause / self._speed)
+            await self._clock.sleep(pause)
 
     async def _post(self, unsent: WebhookAttempt, limit: float) -> WebhookAttempt:
         try:
-            async with self._client().post(
-                unsent.url,
-                data=unsent.body,
-                headers=unsent.headers,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=limit),
-            ) as answer:
-                sent = attrs.evolve(unsent, status=answer.status)
+            with self._clock.activity("a webhook delivery"):
+                status = await self._status_of_post(unsent, limit)
+            sent = attrs.evolve(unsent, status=status)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             sent = attrs.evolve(unsent, error=f"{type(error).__name__}: {error}".rstrip(": "))
         self._note(sent)
         return sent
+
+    async def _status_of_post(self, unsent: WebhookAttempt, limit: float) -> int:
+        async with self._client().post(
+            unsent.url,
+            data=unsent.body,
+            headers=unsent.headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=limit),
+        ) as answer:
+            return answer.status
 
     def _client(self) -> aiohttp.ClientSession:
         if self._http is None:
@@ -365,12 +380,14 @@ class Webhooks:
         self._notify()
 
 
-def _unsent(job: Job, url: str, attempt: int, body: bytes, signed: Mapping[str, str]) -> WebhookAttempt:
+def _unsent(
+    job: Job, url: str, attempt: int, body: bytes, signed: Mapping[str, str], at: float
+) -> WebhookAttempt:
     return WebhookAttempt(
         request_id=job.request_id,
         url=url,
         attempt=attempt,
         headers={"Content-Type": "application/json", **signed},
         body=body,
-        at=time.time(),
+        at=at,
     )

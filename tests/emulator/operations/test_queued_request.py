@@ -226,25 +226,22 @@ def serve_sized(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize(("size", "kept"), [(10 * 1024 - 1, 3600), (10 * 1024, 360)])
-async def test_results_are_kept_for_an_hour_and_large_ones_for_six_minutes(
-    caller: Caller, size: int, kept: float
-) -> None:
-    serve_sized(caller.emulator)
-    submitted = await caller.submit("me/sized", {"size": size})
-    await caller.reached(submitted, "COMPLETED")
-    job = caller.emulator.jobs[submitted.data["request_id"]]
-    assert job.completed_at is not None
-    # Makes the job older instead of moving the clock.
-    job.completed_at -= kept - 30
-    assert (await caller.result(submitted)).status == 200
-    job.completed_at -= 30
-    for gone in (
-        await caller.result(submitted),
-        await caller.status(submitted),
-        await caller.cancel(submitted),
-    ):
-        assert (gone.status, gone.data) == (404, NOT_FOUND)
-    assert job.request_id in caller.emulator.jobs
+async def test_results_are_kept_for_an_hour_and_large_ones_for_six_minutes(size: int, kept: float) -> None:
+    emulator = Emulator(clock="manual")
+    serve_sized(emulator)
+    async with calling(emulator) as caller:
+        submitted = await caller.submit("me/sized", {"size": size})
+        await caller.reached(submitted, "COMPLETED")
+        await emulator.advance(kept - 30)
+        assert (await caller.result(submitted)).status == 200
+        await emulator.advance(30)
+        for gone in (
+            await caller.result(submitted),
+            await caller.status(submitted),
+            await caller.cancel(submitted),
+        ):
+            assert (gone.status, gone.data) == (404, NOT_FOUND)
+        assert submitted.data["request_id"] in emulator.jobs
 
 
 async def test_a_request_expires_at_its_end_with_retention_0() -> None:

@@ -43,7 +43,7 @@ class MountedWebSocket:
         return None
 
     async def _relay(self, channel: Channel, connection: web.WebSocketResponse) -> None:
-        wire = Wire(self._call, connection, "raw")
+        wire = Wire(self._call, connection, self._core.clock, "raw")
         ways = {
             asyncio.create_task(_from_the_caller(wire, connection, channel)),
             asyncio.create_task(_from_the_application(wire, channel)),

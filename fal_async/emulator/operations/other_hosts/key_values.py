@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 from fal_async.emulator.accounts.key_value_store import LIFETIMES
 from fal_async.emulator.core import Call, Core
@@ -22,7 +21,7 @@ async def kv(core: Core, call: Call) -> Answer:
         return _error(404, "Not found")
     place = (owner, path[2], path[3])
     if path[1] == "get":
-        value = core.key_values.get(place, time.time())
+        value = core.key_values.get(place, core.clock.now())
         return _error(404, "Key not found") if value is None else json_answer({"value": value})
     if path[1] == "delete":
         core.key_values.delete(place)
@@ -38,7 +37,7 @@ def _set(core: Core, call: Call, place: tuple[str, str, str]) -> Answer:
         value = call.body.decode()
     except UnicodeDecodeError:
         return _error(422, "The value must be text")
-    core.key_values.set(place, value, time.time() + int(text))
+    core.key_values.set(place, value, core.clock.now() + int(text))
     return json_answer({})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 
 from fal_async.emulator.core import Call, Core
@@ -12,7 +11,7 @@ DAY = timedelta(days=1)
 
 
 def now(core: Core) -> datetime:
-    return moment_of(core, time.time())
+    return moment_of(core, core.clock.now())
 
 
 def moment_of(core: Core, seconds: float) -> datetime:
@@ -26,7 +25,7 @@ def iso(core: Core, seconds: float) -> str:
 
 def is_known(core: Core, moment: float) -> bool:
     """Return whether the platform knows what happened then: it lags by `RequestHistory.lag`."""
-    return time.time() >= moment + core.history.lag
+    return core.clock.now() >= moment + core.history.lag
 
 
 def time_range(

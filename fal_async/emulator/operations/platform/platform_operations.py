@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 
@@ -86,7 +85,7 @@ OPERATIONS: tuple[Operation, ...] = (
 
 async def platform(core: Core, call: Call) -> Reply:
     return (await _answer(core, call)).with_headers(
-        {"Date": formatdate(time.time() + core.history.clock_ahead, usegmt=True)}
+        {"Date": formatdate(core.clock.now() + core.history.clock_ahead, usegmt=True)}
     )
 
 
@@ -113,7 +112,7 @@ async def _answer_of(operation: Operation, core: Core, call: Call, values: list[
             "This operation needs an admin API key, and this key has the scope API.",
         )
     given = call.headers.get("Idempotency-Key") if operation.keeps else None
-    name, now = (call.account.nickname, call.route.rest, given), time.time()
+    name, now = (call.account.nickname, call.route.rest, given), core.clock.now()
     if given is not None and (kept := core.kept_answers.find(name, now)) is not None:
         return kept
     try:

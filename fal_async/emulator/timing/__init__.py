@@ -1,0 +1,1 @@
+"""The time of an emulator: that of the machine, or a virtual one."""
