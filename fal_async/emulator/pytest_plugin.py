@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures for tests against the emulator, checks at the end of a test, and a network guard.
+"""The pytest plugin: fixtures for tests against the emulator, their options, checks of a test, and a network guard.
 
 The fixtures are synchronous, so they work in synchronous tests, and with every plugin for asynchronous ones.
 pytest imports this module in every run if fal_async is installed, so it imports nothing heavy.
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from fal_async.session import Session
 
 SPEED = 50.0
-"""Time factor of the fixture's emulator: a model's 2 s take 40 ms."""
+"""Time factor of the fixture's emulator in real time: a model's 2 s take 40 ms."""
+EMULATOR = "fal_emulator"
+"""Name of the fixture, and of the marker that has its options."""
 VERIFY, GUARD = "fal_verify", "fal_network_guard"
 """Names of the markers and of the options in pytest's configuration; on the command line --fal-verify, ..."""
 _OPTIONS = {
@@ -30,12 +32,15 @@ _OPTIONS = {
     GUARD: "stop every call of a real fal host, by any library, and fail the test that makes it",
 }
 _MARKERS = (
+    f'{EMULATOR}(clock="auto", ...): arguments of Emulator for the fixture {EMULATOR}; those of a test precede '
+    "those of its class and its module.",
     f"{VERIFY}(faults=True, endpoints=True, unexpected=True, running=True, repeats=True): make the checks of "
     f"Emulator.verify at the end of the test; with an argument of False not that one. {VERIFY}(False): make none.",
     f"{GUARD}: stop every call of a real fal host, and fail the test that makes it. {GUARD}(False): do not.",
 )
 _guard_of = pytest.StashKey["NetworkGuard"]()
 _checkpoints_of = pytest.StashKey["dict[Emulator, Checkpoint]"]()
+_is_made_of_marker = pytest.StashKey[bool]()
 _emulators_of = pytest.StashKey["weakref.WeakSet[Emulator]"]()
 
 
@@ -43,11 +48,12 @@ _emulators_of = pytest.StashKey["weakref.WeakSet[Emulator]"]()
 
 
 @pytest.fixture
-def fal_emulator() -> Iterator[Emulator]:
-    """A local fal for this test, on a free port, with speed=50 and plain pictures, in a thread of its own."""
-    from fal_async.emulator.server import Emulator
+def fal_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
+    """A local fal for this test, on a free port, in a thread of its own, with plain pictures and speed=50.
 
-    with Emulator(speed=SPEED, plain_pictures=True) as emulator:
+    The marker fal_emulator changes these options, and adds others.
+    """
+    with _emulator_of(request.node) as emulator:
         yield emulator
 
 
@@ -91,6 +97,56 @@ def fal_network_guard(request: pytest.FixtureRequest) -> Iterator[NetworkGuard]:
     with NetworkGuard() as guard:
         stash[_guard_of] = guard
         yield guard
+
+
+def _emulator_of(item: pytest.Item) -> Emulator:
+    """Return the emulator that the markers of a test describe; the test fails if they are wrong."""
+    from fal_async.emulator.server import Emulator
+
+    item.stash[_is_made_of_marker] = True
+    options = _emulator_options(item)
+    try:
+        return Emulator(**{**_usual_options(options), **options})
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        message = f"@pytest.mark.{EMULATOR}({given}): {error}"
+    pytest.fail(message, pytrace=False)
+
+
+def _usual_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options without a marker. Virtual time has no speed."""
+    usual: dict[str, Any] = {"plain_pictures": True}
+    return usual if options.get("clock", "real") != "real" else {**usual, "speed": SPEED}
+
+
+def _emulator_options(item: pytest.Item) -> dict[str, Any]:
+    """Return the arguments of all markers; those of a test precede those of its class and its module."""
+    options: dict[str, Any] = {}
+    for marker in reversed(list(item.iter_markers(EMULATOR))):
+        _check_options(marker)
+        options.update(marker.kwargs)
+    return options
+
+
+def _check_options(marker: pytest.Mark) -> None:
+    """Fail the test if `Emulator` does not have the arguments of a marker."""
+    import difflib
+    import inspect
+
+    from fal_async.emulator.server import Emulator
+
+    known = inspect.signature(Emulator).parameters
+    for value in marker.args:
+        pytest.fail(
+            f'@pytest.mark.{EMULATOR}({value!r}): expected arguments with names, such as clock="auto"',
+            pytrace=False,
+        )
+    for name in marker.kwargs.keys() - known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+        pytest.fail(
+            f"@pytest.mark.{EMULATOR}({name}=...): Emulator has no such argument; {hint}", pytrace=False
+        )
 
 
 # The options.
@@ -145,7 +201,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Make the checks after the test function, so that a failed check fails the test."""
-    emulator: Emulator | None = getattr(item, "funcargs", {}).get("fal_emulator")
+    emulator: Emulator | None = getattr(item, "funcargs", {}).get(EMULATOR)
+    _check_marker_is_used(item, emulator)
     wanted = _wanted(item, VERIFY)
     start = None if emulator is None or wanted is None else emulator.checkpoint()
     try:
@@ -167,6 +224,17 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     result = yield
     _fail_for_stopped_calls(item)
     return result
+
+
+def _check_marker_is_used(item: pytest.Item, emulator: Emulator | None) -> None:
+    """Fail a test whose marker has no effect, because another fixture made the emulator."""
+    if emulator is None or _is_made_of_marker in item.stash or item.get_closest_marker(EMULATOR) is None:
+        return
+    pytest.fail(
+        f"@pytest.mark.{EMULATOR} has no effect, because another fixture replaces the {EMULATOR} of the plugin: "
+        "pass the options to the Emulator in that fixture, or give it another name",
+        pytrace=False,
+    )
 
 
 def _verify(item: pytest.Item, emulator: Emulator, start: Checkpoint, wanted: dict[str, Any]) -> None:
