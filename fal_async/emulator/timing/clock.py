@@ -25,7 +25,8 @@ class Activity:
     """A piece of work, such as that of a request, as a context manager."""
 
     def __init__(self, clock: Clock, name: str) -> None:
-        self._clock, self.name = clock, name
+        self._clock = clock
+        self.name: str = name
 
     def __enter__(self) -> Activity:
         return self

@@ -45,7 +45,9 @@ class VirtualTimer:
         is_work: bool,
         ended: Callable[[VirtualTimer], None],
     ) -> None:
-        self.at, self.is_work, self._ended = at, is_work, ended
+        self.at: float = at
+        self.is_work: bool = is_work
+        self._ended = ended
         self.callback: Callable[[], object] | None = callback
 
     def cancel(self) -> None:
@@ -125,7 +127,7 @@ class VirtualClock(Clock):
     def __init__(self, *, auto: bool, warn_after: float = 5.0, step_limit: float = 10.0) -> None:
         super().__init__()
         self._warn_after, self._step_limit = warn_after, step_limit
-        self.kind = "auto" if auto else "manual"
+        self.kind: ClockKind = "auto" if auto else "manual"
         self._now = time.time()
         self._timers: list[tuple[float, bool, int, VirtualTimer]] = []
         self._numbers = itertools.count()
