@@ -43,6 +43,7 @@ BECAME: dict[CancelOutcome | None, str] = {
     CancelOutcome.CANCELLATION_REQUESTED: "fal was asked to cancel the request, but it may still complete",
     CancelOutcome.ALREADY_COMPLETED: "the request has completed in the meantime: fetch its result by the id",
     CancelOutcome.NOT_FOUND: "fal no longer knows the request",
+    CancelOutcome.REFUSED: "fal refused the cancel: the request is running, or has completed",
     CancelOutcome.FAILED: "the cancel failed: the request may still run and be billed",
     None: "the request was not cancelled and may still run",
 }

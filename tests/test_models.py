@@ -216,6 +216,7 @@ def test_cancel_outcomes_are_equal_to_their_strings() -> None:
         "CANCELLATION_REQUESTED",
         "ALREADY_COMPLETED",
         "NOT_FOUND",
+        "REFUSED",
         "FAILED",
     ]
     assert CancelOutcome.CANCELLED == "CANCELLED"

@@ -36,6 +36,8 @@ class CancelOutcome(enum.StrEnum):
     """The request was completed before the cancel arrived, and its result can be fetched."""
     NOT_FOUND = "NOT_FOUND"
     """fal does not know the request, or no longer does."""
+    REFUSED = "REFUSED"
+    """fal refused the cancel without a reason that a program can read: the request is running, or complete."""
     FAILED = "FAILED"
     """The cancel failed: the request may still run and be billed. Only `error.cancel_outcome` has this value."""
 

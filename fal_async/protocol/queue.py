@@ -6,6 +6,7 @@ Pure. In fal's responses everything except the request id is optional; unknown f
 from __future__ import annotations
 
 import re
+from typing import Any
 from urllib.parse import quote
 
 import attrs
@@ -161,8 +162,10 @@ def result_request(url: str, ref: RequestRef, *, persistent: bool) -> HttpReques
 
 # Cancel (4.5).
 
-CANCEL_STATUSES = frozenset({400, 404})
-"""HTTP errors that are the response to a cancel in two of its four outcomes."""
+_REFUSALS = frozenset({400, 409, 422})
+"""HTTP errors with which fal may refuse a cancel: which of them it uses is not established (14, no. 35)."""
+CANCEL_STATUSES = _REFUSALS | {404}
+"""HTTP errors that are the response to a cancel in three of its outcomes."""
 
 
 def cancel_request(url: str, ref: RequestRef) -> HttpRequest:
@@ -178,13 +181,18 @@ def parse_cancel(response: HttpResponse) -> CancelOutcome | None:
     document = document if isinstance(document, dict) else {}
     if response.status == 404:
         return CancelOutcome.NOT_FOUND
-    if response.status == 400:
-        return CancelOutcome.ALREADY_COMPLETED if document.get("status") == "ALREADY_COMPLETED" else None
+    if response.status in _REFUSALS:
+        return _refused(document)
     # The per-endpoint specification has `{"success": bool}` (protocol 14, no. 2).
     if isinstance(document.get("success"), bool):
-        return (
-            CancelOutcome.CANCELLATION_REQUESTED if document["success"] else CancelOutcome.ALREADY_COMPLETED
-        )
+        return CancelOutcome.CANCELLATION_REQUESTED if document["success"] else CancelOutcome.REFUSED
     if response.status == 202 or document.get("status") == "CANCELLATION_REQUESTED":
         return CancelOutcome.CANCELLATION_REQUESTED
     return CancelOutcome.CANCELLED
+
+
+def _refused(document: dict[str, Any]) -> CancelOutcome | None:
+    if document.get("status") == "ALREADY_COMPLETED":
+        return CancelOutcome.ALREADY_COMPLETED
+    # fal was seen to answer so for running requests, too: it must not be taken for ALREADY_COMPLETED (4.5).
+    return CancelOutcome.REFUSED if "detail" in document else None

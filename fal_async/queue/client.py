@@ -224,7 +224,8 @@ class Queue:
             request_id: fal's id of the request.
 
         Returns:
-            CANCELLED, CANCELLATION_REQUESTED, ALREADY_COMPLETED or NOT_FOUND. No outcome raises an error.
+            CANCELLED, CANCELLATION_REQUESTED, ALREADY_COMPLETED, NOT_FOUND or REFUSED. No outcome raises an
+            error.
 
         Raises:
             ConfigurationError: an id is malformed.

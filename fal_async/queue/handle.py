@@ -359,8 +359,9 @@ class RequestHandle(Generic[T_co]):
         If this call is cancelled, fal may or may not have received the cancel request.
 
         Returns:
-            CANCELLED, CANCELLATION_REQUESTED (the request may still complete, and be billed), ALREADY_COMPLETED or
-            NOT_FOUND: see `CancelOutcome`. None of them raises an error.
+            CANCELLED, CANCELLATION_REQUESTED (the request may still complete, and be billed), ALREADY_COMPLETED,
+            NOT_FOUND, or REFUSED (the request is running, or complete): see `CancelOutcome`. None of them raises an
+            error.
 
         Raises:
             ApiError, TransportError: fal responded with an error, or could not be reached, even after the session's

@@ -225,6 +225,20 @@ async def test_a_request_with_an_expired_result_is_never_submitted_again(
     assert (record.state, record.final, len(emulator.jobs)) == ("failed", True, 1)
 
 
+async def test_a_refused_cancel_leaves_the_request_of_a_key_submitted_and_its_callers_waiting(
+    fal: Session, emulator: Emulator, runs: Where
+) -> None:
+    gate = gate_at(emulator)
+    task = asyncio.create_task(fal.subscribe(GATE, ASK, key="a"))
+    handle = await fal.queue.submit(GATE, ASK, key="a")
+    emulator.faults.add(Fault.answer(400, on="cancel", detail="It runs already", times=None))
+    assert await handle.cancel() is CancelOutcome.REFUSED
+    assert await state_of(fal, runs) == "submitted"
+    gate.open()
+    assert (await task).request_id == handle.request_id
+    assert (await state_of(fal, runs), len(emulator.jobs)) == ("done", 1)
+
+
 # Handles.
 
 

@@ -221,7 +221,9 @@ async def test_forget_refuses_an_entry_without_an_outcome(ledger: Ledger, store:
         await ledger.forget("order-42", force=True)
 
 
-@pytest.mark.parametrize("outcome", [CancelOutcome.CANCELLED, CancelOutcome.CANCELLATION_REQUESTED])
+@pytest.mark.parametrize(
+    "outcome", [CancelOutcome.CANCELLED, CancelOutcome.CANCELLATION_REQUESTED, CancelOutcome.REFUSED]
+)
 async def test_forced_forget_deletes_an_entry_only_after_a_session_has_cancelled_it(
     ledger: Ledger, store: Store, outcome: CancelOutcome
 ) -> None:

@@ -35,6 +35,7 @@ from fal_async import (
 )
 from fal_async.emulator import Answer, Emulator, Fault, JobContext, ModelError
 from fal_async.protocol.following import Mode
+from tests.quick import GATE, gate_at
 
 LLM = "fal-ai/any-llm"
 ASK = {"prompt": "x"}
@@ -422,7 +423,7 @@ async def test_cancel_returns_each_outcome_of_fal(fal: Session, emulator: Emulat
     ("body", "outcome"),
     [
         ('{"success": true}', CancelOutcome.CANCELLATION_REQUESTED),
-        ('{"success": false}', CancelOutcome.ALREADY_COMPLETED),
+        ('{"success": false}', CancelOutcome.REFUSED),
         ("", CancelOutcome.CANCELLED),
         ("[]", CancelOutcome.CANCELLED),
     ],
@@ -432,6 +433,21 @@ async def test_cancel_understands_other_forms_of_the_response(
 ) -> None:
     emulator.faults.add(Fault.answer(200, body=body, on="cancel"))
     assert await fal.queue.cancel(LLM, "some-id") is outcome
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+async def test_a_refused_cancel_is_an_outcome_and_the_request_continues(
+    fal: Session, emulator: Emulator, status: int
+) -> None:
+    gate = gate_at(emulator)
+    handle = await fal.queue.submit(GATE, ASK)
+    await emulator.jobs[handle.request_id].wait_for("IN_PROGRESS", timeout=5)
+    emulator.faults.add(Fault.answer(status, on="cancel", detail="The request can't be cancelled"))
+    assert await handle.cancel() is CancelOutcome.REFUSED
+    assert emulator.jobs[handle.request_id].cancel_requests == 0
+    gate.open()
+    assert (await handle.wait()).request_id == handle.request_id
+    assert handle.attempts["cancel"] == 1
 
 
 # Handles.

@@ -76,5 +76,5 @@ async def _cancel(handle: RequestHandle, options: argparse.Namespace) -> int:
         put({"request_id": handle.request_id, "outcome": outcome})
     else:
         put_line(BECAME[outcome])
-    too_late = outcome in (CancelOutcome.ALREADY_COMPLETED, CancelOutcome.NOT_FOUND)
-    return exits.FAILED if too_late else exits.DONE
+    is_asked = outcome in (CancelOutcome.CANCELLED, CancelOutcome.CANCELLATION_REQUESTED)
+    return exits.DONE if is_asked else exits.FAILED

@@ -127,6 +127,7 @@ TABLE: list[tuple[Any, Any, Any, Any]] = [
     (by_caller(RequestCancelledError("of another one")), STAYS, STAYS, STAYS),
     (CancelOutcome.CANCELLED, CANCELLED, CANCELLED, CANCELLED),
     (CancelOutcome.CANCELLATION_REQUESTED, STAYS, STAYS, STAYS),
+    (CancelOutcome.REFUSED, STAYS, STAYS, STAYS),
     (CancelOutcome.FAILED, STAYS, STAYS, STAYS),
     (CancelOutcome.ALREADY_COMPLETED, FETCH, FETCH, FETCH),
     (CancelOutcome.NOT_FOUND, FETCH, FETCH, FETCH),
