@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fal_async.emulator.accounts.history import RequestHistory
     from fal_async.emulator.faults.fault import Fault
     from fal_async.emulator.jobs.job import Job, JobContext
+    from fal_async.emulator.jobs.polls import Polls
     from fal_async.emulator.jobs.realtime_options import RealtimeOptions
     from fal_async.emulator.network_guard import NetworkGuard, NetworkGuardError
     from fal_async.emulator.server import Emulator
@@ -43,6 +44,7 @@ __all__ = [
     "ModelError",
     "NetworkGuard",
     "NetworkGuardError",
+    "Polls",
     "RealtimeOptions",
     "RecordedRequest",
     "RequestHistory",
@@ -61,6 +63,7 @@ _HOMES = {
     "ModelError": "wire.answers",
     "NetworkGuard": "network_guard",
     "NetworkGuardError": "network_guard",
+    "Polls": "jobs.polls",
     "RealtimeOptions": "jobs.realtime_options",
     "RecordedRequest": "wire.recorder",
     "RequestHistory": "accounts.history",

@@ -16,6 +16,7 @@ from fal_async.emulator.builtin.painters import Painter
 from fal_async.emulator.core import Core
 from fal_async.emulator.event_loop import called_in_loop
 from fal_async.emulator.jobs.endpoints import Endpoint, EndpointFunction, check_app_id, check_function
+from fal_async.emulator.jobs.polls import Polls
 from fal_async.emulator.jobs.realtime_options import RealtimeOptions
 from fal_async.emulator.jobs.served import check_runners
 from fal_async.emulator.schemas.endpoint_parts import builtin_parts, endpoint_parts
@@ -42,6 +43,7 @@ class Registration:
         ignores_cancel: bool = False,
         log_window: int | None = None,
         log_labels: bool = False,
+        polls: Polls | None = None,
         billable_units: float = 1,
         price: Decimal | float | str | None = None,
         unit: str = UNIT,
@@ -80,6 +82,9 @@ class Registration:
                 all.
             log_labels: whether log entries have `labels: {level, source}`, as the Swift and Java clients expect
                 (protocol 4.2); default False: level and source are fields of the entry.
+            polls: how many status requests see a queued request in each state, so that a test does not depend on
+                time: `Polls(queued=2, running=1)`. Then `job.sleep` of such a request takes no time, and `runners`
+                limits direct calls only. None (default): the states depend on time and on the runners.
             billable_units: `x-fal-billable-units` of a success, unless the function calls `job.bill`; default 1.
             price: US dollars for one billable unit, taken as it is written: 0.1 is exactly a tenth. None (default):
                 the endpoint has no price, so its requests cost nothing, and the platform API does not know its
@@ -129,6 +134,7 @@ class Registration:
                     ignores_cancel=ignores_cancel,
                     log_window=log_window,
                     log_labels=log_labels,
+                    polls=polls,
                     billable_units=billable_units,
                     metadata=metadata or told,
                     realtime=realtime or RealtimeOptions(),

@@ -15,6 +15,7 @@ from fal_async.emulator.accounts.prices import UNIT, price_of
 from fal_async.emulator.declared.declared_model import MODEL_KEYS, DeclaredModel, read_model
 from fal_async.emulator.declared.placed_values import DocumentError, Placed
 from fal_async.emulator.jobs.endpoints import check_endpoint_id
+from fal_async.emulator.jobs.polls import Polls
 from fal_async.emulator.registration import Registration
 from fal_async.emulator.schemas.input_check import require
 from fal_async.emulator.schemas.model_document import read_document as read_schemas
@@ -24,6 +25,9 @@ _OPTIONS: Mapping[str, Any] = {
     "runners": lambda given: given.whole(least=1),
     "public": Placed.truth,
     "ignores_cancel": Placed.truth,
+    "polls": lambda given: Polls(
+        **{name: count.whole() for name, count in given.table(attrs.fields_dict(Polls)).items()}
+    ),
     "billable_units": Placed.number,
     "price": lambda given: given.text() if isinstance(given.value, str) else given.number(),
     "unit": Placed.text,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
@@ -352,6 +352,10 @@ class JobContext:
         host, _, path = url.partition("?")[0].removeprefix(base).partition("/")
         is_own = url.startswith(base) and host in _FILE_HOSTS
         return await self._files.read(unquote(path)) if is_own else None
+
+
+Work = Callable[[Any, JobContext], Awaitable[Any]]
+"""What a runner executes: a call of the endpoint, a stream, a session, or a call of an application."""
 
 
 def status_entry(job: Job, *, position: int | None) -> dict[str, Any]:

@@ -7,60 +7,31 @@ import logging
 import math
 import operator
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from itertools import islice
-from typing import Any
-
-import attrs
 
 from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.event_loop import explanation
 from fal_async.emulator.jobs.changes import Watcher
 from fal_async.emulator.jobs.endpoints import to_answer
-from fal_async.emulator.jobs.job import COMPLETED, IN_PROGRESS, IN_QUEUE, FileKeeper, Job, JobContext
+from fal_async.emulator.jobs.job import COMPLETED, IN_PROGRESS, IN_QUEUE, FileKeeper, Job, JobContext, Work
+from fal_async.emulator.jobs.pace import Pace
 from fal_async.emulator.jobs.served import Served
+from fal_async.emulator.jobs.slot import Slot
 from fal_async.emulator.jobs.waiting_line import WaitingLine
-from fal_async.emulator.timing.clock import Clock, Timer
+from fal_async.emulator.timing.clock import Clock
 from fal_async.emulator.wire.answers import CANCELLED, Answer, ModelError, request_error
 
 logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
-Work = Callable[[Any, JobContext], Awaitable[Any]]
-"""What a runner executes: a call of the endpoint, a stream, a session, or a call of an application."""
 _SESSIONS = frozenset({"realtime", "websocket"})
 """These wait for their client most of the time, which does not keep virtual time still."""
 _TRUE, _FALSE = frozenset({"1", "true"}), frozenset({"0", "false"})
 _HAS_PLACE = operator.attrgetter("has_place")
 _CLOSE_LIMIT = 5.0
 """Seconds within which a cancelled endpoint function must return when the emulator stops."""
-
-
-@attrs.define(eq=False)
-class _Slot:
-    """What the runners know about a job, from its entry to its completion."""
-
-    work: Work
-    line: WaitingLine[Account, Job] | None = None
-    """The line in which the job waits; None while it runs, and during the pause before a retry."""
-    ticket: int = 0
-    task: asyncio.Task[Answer] | None = None
-    stop_reason: str | None = None
-    start_limit: Timer | None = None
-    retry_pause: Timer | None = None
-
-    def settle(self) -> None:
-        """Cancel the timers of the job."""
-        for timer in (self.start_limit, self.retry_pause):
-            if timer is not None:
-                timer.cancel()
-        self.start_limit = self.retry_pause = None
-
-    def leave_queue(self, job: Job) -> None:
-        if self.line is not None:
-            self.line.remove(self.ticket, job.account)
-            self.line = None
 
 
 class Runners:
@@ -82,8 +53,9 @@ class Runners:
         self._new_id, self._place_free = new_id, place_free
         self._clock, self._retry_pause = clock, retry_pause
         self._free = endpoint.runners
+        self._running = 0
         self._direct, self._normal, self._low = (WaitingLine[Account, Job]() for _ in range(3))
-        self._slots: dict[Job, _Slot] = {}
+        self._slots: dict[Job, Slot] = {}
         self._closed = False
         self.position_watchers: set[Watcher] = set()
         """Events that are set when positions have changed; one time for many changes."""
@@ -96,8 +68,8 @@ class Runners:
     @property
     def running(self) -> list[Job]:
         """The jobs that run, those that arrived first at the beginning."""
-        busy = self.endpoint.runners - self._free
-        return list(islice((job for job, slot in self._slots.items() if slot.task is not None), busy))
+        running = (job for job, slot in self._slots.items() if slot.task is not None)
+        return list(islice(running, self._running))
 
     @property
     def unfinished(self) -> int:
@@ -107,13 +79,18 @@ class Runners:
     def first_waiting(self, count: int) -> list[Job]:
         """Return the jobs that are started next, at most `count`."""
         lines = (self._direct, self._normal, self._low)
+        if self.endpoint.polls is not None:
+            return list(islice((job for job in self._slots if job.state == IN_QUEUE), count))
         return [job for line in lines for job in line.first(count)][:count]
 
     def enter(self, job: Job, work: Work) -> int:
         """Accept a job, and return its position in the queue; 0 also if it is started at once."""
-        slot = self._slots[job] = _Slot(work)
+        slot = self._slots[job] = Slot(work)
         if job.options.start_timeout is not None:
             self._limit_the_start(job, slot, job.options.start_timeout)
+        if job.via == "queue" and self.endpoint.polls is not None:
+            slot.pace = Pace(self.endpoint.polls)
+            return slot.pace.position
         if self._is_idle and job.account.has_place:
             # A place in the line that is left at once would cost 6 of the 115 us of a submit.
             self._start(job, slot)
@@ -134,6 +111,8 @@ class Runners:
         Direct calls are started first, then jobs of normal priority, then those of low priority (protocol 3.1).
         """
         slot = self._slots.get(job)
+        if slot is not None and slot.pace is not None:
+            return slot.pace.position
         if slot is None or slot.line is None:
             return 0
         ahead = 0
@@ -142,6 +121,24 @@ class Runners:
                 break
             ahead += len(line)
         return ahead + slot.line.position(slot.ticket)
+
+    async def look_at(self, job: Job) -> bool:
+        """Count a look of a client at the state of a job, and move the job on if its states depend on looks.
+
+        Return whether the look belongs to the sequence of states.
+        """
+        slot = self._slots.get(job)
+        if slot is None or (pace := slot.pace) is None:
+            return False
+        is_one = not pace.is_over
+        pace.look()
+        if job.state == IN_QUEUE and pace.is_due_to_run and not self._closed:
+            self._start(job, slot)
+        if job.state == IN_PROGRESS:
+            await pace.settle(job)
+            if job.state == IN_QUEUE:  # retried: the same look is the first one of the next attempt
+                return await self.look_at(job)
+        return is_one
 
     def cancel(self, job: Job) -> tuple[int, str]:
         """Cancel a job. Return the HTTP status and the word of the answer (protocol 4.5)."""
@@ -189,7 +186,7 @@ class Runners:
                 f"{_CLOSE_LIMIT} s of being cancelled: does the endpoint function swallow CancelledError?"
             )
 
-    def _enqueue(self, job: Job, slot: _Slot) -> None:
+    def _enqueue(self, job: Job, slot: Slot) -> None:
         slot.line = (
             self._direct if job.via != "queue" else self._low if job.options.low_priority else self._normal
         )
@@ -206,23 +203,27 @@ class Runners:
             while self._free and len(line) and not self._closed and (job := line.pop(_HAS_PLACE)):
                 self._start(job, self._slots[job])
 
-    def _start(self, job: Job, slot: _Slot) -> None:
-        self._free -= 1
-        job.account.running += 1
+    def _start(self, job: Job, slot: Slot) -> None:
+        self._running += 1
+        if slot.pace is None:
+            self._free -= 1
+            job.account.running += 1
         slot.settle()
         slot.line = None
         job.attempts += 1
         # Each attempt has its own gateway id; the first attempt's is the request id (protocol 4.1, 4.7).
         job.gateway_request_id = job.request_id if job.attempts == 1 else self._new_id()
         job.started_at = self._clock.now()
-        slot.task = asyncio.get_running_loop().create_task(self._perform(job, slot.work))
+        slot.task = asyncio.get_running_loop().create_task(self._perform(job, slot))
         # A callback, not a `finally`, since the body of a task that is cancelled before its first step never runs.
         slot.task.add_done_callback(partial(self._ended, job, slot))
         job.move(IN_PROGRESS)
         self._notify_watchers_later()
 
-    async def _perform(self, job: Job, work: Work) -> Answer:
-        activity = self._clock.activity(job.endpoint_id)
+    async def _perform(self, job: Job, slot: Slot) -> Answer:
+        work, activity = slot.work, self._clock.activity(job.endpoint_id)
+        if (pace := slot.pace) is not None:
+            work, activity = partial(pace.work, work), pace.activity(self._clock, job.endpoint_id)
         context = JobContext(job, activity=activity, files=self._files)
         try:
             with nullcontext() if job.via in _SESSIONS else activity:
@@ -236,9 +237,11 @@ class Runners:
             logger.exception("endpoint %s failed on request %s", job.endpoint_id, job.request_id)
             return request_error(500, explained or "Internal Server Error")
 
-    def _ended(self, job: Job, slot: _Slot, task: asyncio.Task[Answer]) -> None:
-        self._free += 1
-        job.account.running -= 1
+    def _ended(self, job: Job, slot: Slot, task: asyncio.Task[Answer]) -> None:
+        self._running -= 1
+        if slot.pace is None:
+            self._free += 1
+            job.account.running -= 1
         slot.task = None
         if job.exception is not None:
             # The lines of the traceback stay readable; the values in its frames may be large inputs and results.
@@ -264,27 +267,30 @@ class Runners:
         job.complete(answer, now)
         self._completed(job)
 
-    def _retry(self, job: Job, slot: _Slot) -> None:
+    def _retry(self, job: Job, slot: Slot) -> None:
         """Queue the job again (protocol 4.2). The caller's start timeout is not restarted (4.6)."""
-        slot.retry_pause = self._clock.after_work(self._retry_pause, self._try_again, job, slot)
+        if slot.pace is None:
+            slot.retry_pause = self._clock.after_work(self._retry_pause, self._try_again, job, slot)
+        else:
+            slot.pace.begin()
         if job.options.start_timeout is not None:
             left = job.submitted_at + job.options.start_timeout - self._clock.now()
             self._limit_the_start(job, slot, max(left, 0))
         job.move(IN_QUEUE)
 
-    def _try_again(self, job: Job, slot: _Slot) -> None:
+    def _try_again(self, job: Job, slot: Slot) -> None:
         slot.retry_pause = None
         self._enqueue(job, slot)
         self.dispatch()
 
-    def _limit_the_start(self, job: Job, slot: _Slot, seconds: float) -> None:
+    def _limit_the_start(self, job: Job, slot: Slot, seconds: float) -> None:
         slot.start_limit = self._clock.at_end(seconds, self._not_started_in_time, job, slot)
 
-    def _not_started_in_time(self, job: Job, slot: _Slot) -> None:
+    def _not_started_in_time(self, job: Job, slot: Slot) -> None:
         answer = request_error(504, "Request timed out before a runner started", "request_timeout")
         self._withdraw(job, slot, answer.with_headers({"X-Fal-Request-Timeout-Type": "user"}))
 
-    def _withdraw(self, job: Job, slot: _Slot, answer: Answer) -> None:
+    def _withdraw(self, job: Job, slot: Slot, answer: Answer) -> None:
         slot.settle()
         slot.leave_queue(job)
         self._complete(job, answer)

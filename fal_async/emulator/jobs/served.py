@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from fal_async.emulator.jobs.polls import Polls
 from fal_async.emulator.wire.routing import app_id
 
 
@@ -25,6 +26,7 @@ class Served:
         log_labels: whether log entries have `labels: {level, source}`, as the Swift and Java clients expect (4.2);
             default False.
         billable_units: what a success costs, unless the job sets another value; default 1.
+        polls: how often a queued request is seen in each state. None (default): its states depend on time.
         metadata: members of the model's metadata in `/v1/models` that are not the usual ones (protocol 11.1).
         created_at: when it was registered, in seconds since the epoch.
     """
@@ -36,6 +38,7 @@ class Served:
     log_window: int | None = None
     log_labels: bool = False
     billable_units: float = 1
+    polls: Polls | None = None
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     created_at: float = attrs.field(factory=time.time)
 

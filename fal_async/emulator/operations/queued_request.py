@@ -27,6 +27,7 @@ async def status(core: Core, call: Call) -> Answer:
     job = call.job
     if job is None:
         return no_request()
+    await core.runners.of(job.served).look_at(job)
     document = status_document(core, call, job)
     if job.state != IN_QUEUE:
         document["logs"] = _visible_logs(job) if wants_logs(call) else None

@@ -32,11 +32,12 @@ async def status_stream(core: Core, call: Call) -> Reply:
     try:
         while True:
             changed.clear()
+            is_counted = await core.runners.of(job.served).look_at(job)
             _watch_the_queue(core, job, changed)
-            await sender.send_changes()
+            await sender.send_changes(repeat=is_counted)
             if job.state == COMPLETED or sender.broken_off:
                 return response
-            if not await changed.within(core.keep_alive):
+            if not is_counted and not await changed.within(core.keep_alive):
                 await sender.write(KEEP_ALIVE)
     finally:
         job.unwatch(changed)
@@ -75,10 +76,11 @@ class _Sender:
     def _wants_logs(self) -> bool:
         return wants_logs(self._call)
 
-    async def send_changes(self) -> None:
+    async def send_changes(self, *, repeat: bool) -> None:
+        """Send an event if something is new; with `repeat` also if nothing is."""
         document = status_document(self._core, self._call, self._job)
         news, now = self._new_logs(), (self._job.state, document.get("queue_position"))
-        if now == self._last and not news:
+        if now == self._last and not news and not repeat:
             return
         self._last = now
         if self._job.state != IN_QUEUE:

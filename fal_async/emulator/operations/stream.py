@@ -15,8 +15,7 @@ from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.faults.delivery import send, stall
 from fal_async.emulator.faults.effect import Piece
 from fal_async.emulator.jobs.endpoints import Endpoint
-from fal_async.emulator.jobs.job import COMPLETED, Job, JobContext
-from fal_async.emulator.jobs.runners import Work
+from fal_async.emulator.jobs.job import COMPLETED, Job, JobContext, Work
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.operations.realtime_tokens import refusal
 from fal_async.emulator.operations.status_stream import KEEP_ALIVE

@@ -9,9 +9,8 @@ from typing import Any
 
 from fal_async.emulator.core import Call, Core
 from fal_async.emulator.jobs.endpoints import Endpoint
-from fal_async.emulator.jobs.job import COMPLETED, Job, input_of
+from fal_async.emulator.jobs.job import COMPLETED, Job, Work, input_of
 from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
-from fal_async.emulator.jobs.runners import Work
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.wire.answers import Answer, bad_json, bad_request, json_answer, request_error
 

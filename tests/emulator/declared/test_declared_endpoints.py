@@ -211,3 +211,26 @@ def test_a_schema_that_cannot_be_read_is_reported_with_its_place(tmp_path: Path)
         path.write_text(f'[endpoints."me/a"]\nopenapi = "{name}"')
         with pytest.raises(ValueError, match=re.escape(told)):
             read_file(path)
+
+
+async def test_a_declared_endpoint_may_have_states_by_number_of_polls(caller: Caller) -> None:
+    table = {"polls": {"queued": 2}, "seconds": 600, "logs": ["working"], "answer": {"ok": True}}
+    posted = await caller.call("POST", "/_emulator/endpoints", json={"endpoints": {"me/polled": table}})
+    assert posted.status == 200
+    submitted = await caller.submit("me/polled")
+    states = [(await caller.status(submitted)).data["status"] for _ in range(4)]
+    assert states == ["IN_QUEUE", "IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
+    assert (await caller.result(submitted)).data == {"ok": True}
+
+
+@pytest.mark.parametrize(
+    ("polls", "message"),
+    [
+        ({"queue": 2}, r"polls: unknown key 'queue': did you mean queued\?"),
+        ({"queued": -1}, r"polls\.queued: expected an integer >= 0, but it is -1"),
+        ([2, 1], r"polls: expected a table, but it is \[2, 1\]"),
+    ],
+)
+def test_polls_of_a_document_that_are_wrong_are_named_with_their_place(polls: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_document({"endpoints": {"me/polled": {"polls": polls}}}, "test", None)
