@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from fal_async.emulator.accounts.prices import UNIT, price_of
+from fal_async.emulator.accounts.workflow_store import Workflow
 from fal_async.emulator.apps.mounts import Mount
 from fal_async.emulator.builtin.painters import Painter
 from fal_async.emulator.core import Core
@@ -22,6 +23,7 @@ from fal_async.emulator.jobs.served import check_runners
 from fal_async.emulator.schemas.endpoint_parts import builtin_parts, endpoint_parts
 from fal_async.emulator.schemas.model_document import Document, read_document
 from fal_async.emulator.schemas.sample_model import SampleModel
+from fal_async.emulator.workflows.workflow_endpoint import NAMESPACE, serve_ad_hoc, serve_workflow
 
 F = TypeVar("F", bound=EndpointFunction)
 
@@ -33,6 +35,7 @@ class Registration:
         """Store the default of `runners`, and what draws the pictures of models that are made of documents."""
         self._core, self._loop, self._paint = core, core.loop, paint
         self._default_runners = runners
+        serve_ad_hoc(core)
 
     def endpoint(
         self,
@@ -200,6 +203,33 @@ class Registration:
         )
         self._core.serve(endpoint, cost)
         return document.endpoint_id
+
+    def workflow(self, workflow_id: str, contents: Mapping[str, Any], *, title: str | None = None) -> str:
+        """Serve a workflow: run, queue and stream of `workflows/{owner}/{name}` (protocol 15.1).
+
+        Each node that calls an endpoint becomes a request of its own, of the caller's account, with its own id and
+        cost; the workflow's own request costs nothing. The steps begin as soon as the outputs that they refer to
+        exist. A failed step ends the workflow with its status and body, and its other steps are cancelled.
+
+        Args:
+            workflow_id: `owner/name`, such as "me/story"; "workflows/" in front of it is allowed.
+            contents: the definition, as fal saves it: `nodes` by name, and `output`, an object with references such
+                as "$node.images.0.url" (protocol 15.3). `schema`, with the fields of the input and their defaults,
+                and `name`, `version` and `metadata` may be missing.
+            title: its title in the platform API. None (default): its name.
+
+        Returns:
+            The endpoint id, such as "workflows/me/story".
+
+        Raises:
+            ValueError: If the id has another form; if a reference names a node that does not exist, or nodes need
+                each other's outputs; or if the definition has another form.
+        """
+        owner, _, name = workflow_id.removeprefix(NAMESPACE).partition("/")
+        schema = {"input": {}, "output": {}, **contents.get("schema", {})}
+        whole = {"name": name, "version": "1.0.0", **contents, "schema": schema}
+        workflow = Workflow(owner=owner, name=name, title=title or name, contents=whole, is_public=True)
+        return serve_workflow(self._core, workflow, listed=True)
 
     def _serve_builtin(
         self,

@@ -50,7 +50,7 @@ _EMULATOR_FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"webhooks", "apps", "builtin"}),
     frozenset({"schemas"}),
     frozenset({"core"}),
-    frozenset({"verification"}),
+    frozenset({"verification", "workflows"}),
     frozenset({"controls", "downtime", "operations", "registration"}),
     frozenset({"operations.mounted", "declared"}),
     frozenset({"admin"}),

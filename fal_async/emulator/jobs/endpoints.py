@@ -88,9 +88,9 @@ class EndpointTable(Generic[M]):
         self._mounts: dict[str, M] = {}
 
     def __iter__(self) -> Iterator[Served]:
-        """Yield endpoints and applications, each id once: an endpoint takes precedence over an application."""
+        """Yield those that are listed, each id once: an endpoint takes precedence over an application."""
         served: dict[str, Served] = {**self._mounts, **self._endpoints}
-        return iter(served.values())
+        return (one for one in served.values() if one.listed)
 
     def add(self, endpoint: Endpoint) -> None:
         """Add an endpoint. It replaces an earlier one with the same id, as a new deployment does."""

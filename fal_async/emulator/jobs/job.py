@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote
 
@@ -34,6 +35,8 @@ T = TypeVar("T")
 IN_QUEUE, IN_PROGRESS, COMPLETED = "IN_QUEUE", "IN_PROGRESS", "COMPLETED"
 """There is no status for failed or cancelled requests: both are COMPLETED (protocol 4.2)."""
 
+_NO_STEPS: Mapping[str, str] = MappingProxyType({})
+"""One value for nearly all jobs."""
 _FILE_HOSTS = ("v3.fal.media", "v3b.fal.media")
 _TYPES_BY_STATUS = {400: "bad_request", 499: "client_cancelled", 504: "request_timeout"}
 
@@ -75,6 +78,8 @@ class Job:
         price: the price of a unit when the job was completed; None before that, and if the endpoint has no price.
         payloads_deleted: whether the caller deleted input and output (protocol 11.10); then `input` is None and
             `answer` has no body.
+        workflow_request_id: request id of the workflow of which the job is a step; None for other jobs.
+        steps: of a workflow's job the request ids of the steps that were begun, by node; empty for other jobs.
         forgotten: whether a restart without memory deleted the job for clients, so that its id gets 404;
             `Emulator.jobs` still lists it.
         watchers: events that are set when the state or the logs change. Few jobs have more than one, and most have
@@ -107,6 +112,8 @@ class Job:
     billable_units: float | None = None
     price: Price | None = None
     payloads_deleted: bool = False
+    workflow_request_id: str | None = None
+    steps: Mapping[str, str] = _NO_STEPS
     forgotten: bool = False
     _loop: EmulatorLoop = attrs.field(factory=EmulatorLoop, repr=False)
     _clock: Clock = attrs.field(factory=Clock, repr=False)

@@ -54,6 +54,8 @@ class Runners:
         self._clock, self._retry_pause = clock, retry_pause
         self._free = endpoint.runners
         self._running = 0
+        self._places = 0 if endpoint.is_workflow else 1
+        """How many places of its account's concurrency a running job takes."""
         self._direct, self._normal, self._low = (WaitingLine[Account, Job]() for _ in range(3))
         self._slots: dict[Job, Slot] = {}
         self._closed = False
@@ -88,7 +90,9 @@ class Runners:
         slot = self._slots[job] = Slot(work)
         if job.options.start_timeout is not None:
             self._limit_the_start(job, slot, job.options.start_timeout)
-        if job.via == "queue" and self.endpoint.polls is not None:
+        # The step of a workflow is not polled.
+        is_polled = job.via == "queue" and job.workflow_request_id is None
+        if is_polled and self.endpoint.polls is not None:
             slot.pace = Pace(self.endpoint.polls)
             return slot.pace.position
         if self._is_idle and job.account.has_place:
@@ -207,7 +211,7 @@ class Runners:
         self._running += 1
         if slot.pace is None:
             self._free -= 1
-            job.account.running += 1
+            job.account.running += self._places
         slot.settle()
         slot.line = None
         job.attempts += 1
@@ -241,7 +245,7 @@ class Runners:
         self._running -= 1
         if slot.pace is None:
             self._free += 1
-            job.account.running -= 1
+            job.account.running -= self._places
         slot.task = None
         if job.exception is not None:
             # The lines of the traceback stay readable; the values in its frames may be large inputs and results.

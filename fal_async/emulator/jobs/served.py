@@ -27,6 +27,9 @@ class Served:
             default False.
         billable_units: what a success costs, unless the job sets another value; default 1.
         polls: how often a queued request is seen in each state. None (default): its states depend on time.
+        is_workflow: whether its requests only call other endpoints: they take no place of the account's
+            concurrency, and it is not in the list of models; default False.
+        listed: whether lists of endpoints have it; default True.
         metadata: members of the model's metadata in `/v1/models` that are not the usual ones (protocol 11.1).
         created_at: when it was registered, in seconds since the epoch.
     """
@@ -39,6 +42,8 @@ class Served:
     log_labels: bool = False
     billable_units: float = 1
     polls: Polls | None = None
+    is_workflow: bool = False
+    listed: bool = True
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     created_at: float = attrs.field(factory=time.time)
 

@@ -115,17 +115,25 @@ class Sender:
         self.begun: bool = False
         self.finished: bool = False
 
-    async def work(self, endpoint: Endpoint, input: Any, job: JobContext) -> None:
-        """Send the values, and the headers with the first one; an earlier failure is an ordinary error answer."""
+    async def work(self, endpoint: Endpoint, input: Any, job: JobContext) -> Answer | None:
+        """Send the values, and the headers with the first one; an earlier failure is an ordinary error answer.
+
+        An `Answer` among the values is not sent: it ends the stream, and is the request's outcome.
+        """
+        answer = None
         async with aclosing(endpoint.stream(input, job)) as values:
             async for value in values:
+                if isinstance(answer := value, Answer):
+                    break
+                answer = None
                 if not self.begun:
                     await self._begin(value)
                 if not await self.pass_on(value):
                     break
-        if not self.begun:
+        if not self.begun and answer is None:
             await self._begin(None)
         self.finished = True
+        return answer
 
     async def pass_on(self, value: Any) -> bool:
         """Send a value. Return False if a fault has broken the stream off."""

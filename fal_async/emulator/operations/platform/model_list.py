@@ -45,7 +45,7 @@ async def models(core: Core, call: Call) -> Answer:
 
 
 def _named(core: Core, wanted: list[str]) -> list[Served]:
-    served = {one.endpoint_id: one for one in core.endpoints}
+    served = {one.endpoint_id: one for one in core.endpoints if not one.is_workflow}
     if unknown := [endpoint_id for endpoint_id in wanted if endpoint_id not in served]:
         raise not_found(f"Model not found: {', '.join(unknown)}")
     return [one for endpoint_id, one in served.items() if not wanted or endpoint_id in wanted]

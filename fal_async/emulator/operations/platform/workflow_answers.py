@@ -1,4 +1,4 @@
-"""`/workflows`: list, save and read workflows; the emulator does not run them (protocol 15.4)."""
+"""`/workflows`: list, save and read workflows, which are served from then on (protocol 15.4)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from fal_async.emulator.operations.platform.platform_clock import iso
 from fal_async.emulator.operations.platform.platform_errors import forbidden, invalid, not_found
 from fal_async.emulator.operations.platform.query_values import body_object, listed, text_member
 from fal_async.emulator.wire.answers import Answer, json_answer
+from fal_async.emulator.workflows.definition import DefinitionError
+from fal_async.emulator.workflows.workflow_endpoint import serve_workflow
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _LONGEST_NAME, _LONGEST_TITLE = 128, 256
@@ -44,7 +46,10 @@ def create(core: Core, call: Call) -> Answer:
         raise invalid(f"name={name!r}: a workflow with this name exists already")
     title, contents = text_member(document, "title", _LONGEST_TITLE), _contents(document)
     made = Workflow(owner=owner, name=name, title=title, contents=contents, is_public=is_public)
-    core.workflows.add(made)
+    try:
+        serve_workflow(core, made, listed=False)
+    except DefinitionError as error:
+        raise invalid(f"contents.{error}") from None
     return _whole(core, made, 201)
 
 

@@ -37,7 +37,7 @@ async def test_a_saved_workflow_is_listed_and_read(platform: Platform) -> None:
 
 
 async def test_workflows_are_found_by_name_title_and_used_endpoints(platform: Platform) -> None:
-    plain = {**CONTENTS, "nodes": {}, "metadata": None}
+    plain = {**CONTENTS, "nodes": {}, "output": {}, "metadata": None}
     await platform.post("workflows", BODY)
     await platform.post("workflows", {"name": "empty", "title": "Nothing", "contents": plain})
     for query, names in (
@@ -74,6 +74,7 @@ async def test_a_private_workflow_is_read_by_its_account_only(platform: Platform
         {"contents": {**CONTENTS, "version": 1}},
         {"contents": {**CONTENTS, "nodes": {"a": 1}}},
         {"contents": {**CONTENTS, "output": {"image": 1}}},
+        {"contents": {**CONTENTS, "output": {"image": "$node_3.image"}}},
         {"contents": {**CONTENTS, "schema": {"input": {}}}},
         {"name": "used"},
     ],
