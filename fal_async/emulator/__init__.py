@@ -9,9 +9,9 @@ The emulator is a second implementation of fal's wire protocol and shares no cod
 find a mistake on either side. Importing this package loads neither aiohttp nor its own modules, because pytest
 imports the plugin in every run, even if no test uses fal.
 
-Layers from the bottom up: `wire`; `accounts`, `storage`, `faults`; `jobs`; `webhooks`, `apps`, `builtin`;
-`schemas`; `core`; `operations`; `gateway` and `admin`; `server`; `serving`; `execution`, `serve` and
-`pytest_plugin`. Imports go downward only.
+Layers from the bottom up: `wire`; `accounts`, `storage`, `faults`, `cassettes`; `jobs`; `webhooks`, `apps`,
+`builtin`; `schemas`; `core`; `operations`; `recordings`; `gateway` and `admin`; `server`; `serving`;
+`execution`, `serve` and `pytest_plugin`. Imports go downward only.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 from aiohttp import web
@@ -25,7 +25,7 @@ from fal_async.emulator.event_loop import EmulatorLoop
 from fal_async.emulator.faults.effect import NO_EFFECT, Effect
 from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.jobs.endpoints import Endpoint, EndpointTable
-from fal_async.emulator.jobs.job import Job
+from fal_async.emulator.jobs.job import Job, JobContext
 from fal_async.emulator.jobs.job_store import JobStore
 from fal_async.emulator.jobs.runner_table import RunnerTable
 from fal_async.emulator.storage.file_store import FileStore
@@ -54,6 +54,59 @@ class Replaced:
     price: Price | None
 
 
+class Performance(Protocol):
+    """One call that a recording answers, or fal itself while it is recorded."""
+
+    @property
+    def served(self) -> Endpoint:
+        """The endpoint, whose runners have no limit: the recording says when a request starts."""
+        ...
+
+    @property
+    def request_id(self) -> str | None:
+        """The recorded request id. None: a new one."""
+        ...
+
+    @property
+    def position(self) -> int | None:
+        """The position in fal's queue with which a submit was answered. None: it was started at once."""
+        ...
+
+    async def perform(self, input: Any, job: JobContext, /) -> Answer:
+        """Do what happened to the request, at its times, and return its answer."""
+        ...
+
+    async def stream(self, sender: EventSender, input: Any, job: JobContext, /) -> Answer | None:
+        """Send the events of a stream. Return the answer of a call that failed before its first event."""
+        ...
+
+
+class EventSender(Protocol):
+    """Sends the pieces of a stream to its caller. `finished` is set when all of them are sent."""
+
+    finished: bool
+
+    async def begin(self, status: int, headers: Mapping[str, str], *, binary: bool) -> None: ...
+    async def pass_on(self, value: Any) -> bool: ...
+
+
+class CallSource(Protocol):
+    """What answers calls in place of the endpoints: the option `recordings`."""
+
+    @property
+    def misses(self) -> Sequence[str]:
+        """One line for each call that was refused because it has no recording."""
+        ...
+
+    async def find(self, core: Core, call: Call, via: str, input: Any) -> Performance | Answer | None:
+        """Return what answers a call, an answer that refuses it, or None to let the emulator's endpoints answer."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is under way, when the emulator stops."""
+        ...
+
+
 @attrs.frozen(kw_only=True)
 class Core:
     """The parts of one emulator."""
@@ -80,6 +133,7 @@ class Core:
     declared: dict[str, Replaced] = attrs.field(factory=dict)
     """The endpoints that were added over HTTP, by id."""
     key_values: KeyValueStore = attrs.field(factory=KeyValueStore)
+    recordings: CallSource | None = None
 
     def serve(self, endpoint: Endpoint, price: Price | None) -> None:
         """Add an endpoint and its price."""

@@ -70,9 +70,11 @@ class Job:
         answer: the result or error as an HTTP answer; None before completion.
         error: `error` of the COMPLETED status; None unless the job failed.
         error_type: `error_type` of the COMPLETED status; None unless the job failed.
+        held_at: position in fal's queue in which a recording holds the job, although a runner performs it; None if
+            it is not held.
         exception: the exception that the endpoint raised, unless it was a `ModelError`; None without one.
-        inference_time: seconds of the last attempt, multiplied by `speed`; None before completion, and if no
-            attempt was started.
+        inference_time: seconds of the last attempt, multiplied by `speed`, or as recorded; None before completion,
+            and if no attempt was started.
         billable_units: what fal would bill, 0 if the job failed; None before completion, unless the endpoint called
             `bill`.
         price: the price of a unit when the job was completed; None before that, and if the endpoint has no price.
@@ -107,6 +109,7 @@ class Job:
     answer: Answer | None = attrs.field(default=None, repr=False)
     error: str | None = None
     error_type: str | None = None
+    held_at: int | None = attrs.field(default=None, repr=False)
     exception: BaseException | None = None
     inference_time: float | None = None
     billable_units: float | None = None
@@ -159,6 +162,26 @@ class Job:
         self.state = state
         self.notify()
 
+    def hold(self, position: int) -> None:
+        """Let the job wait at a position of fal's queue; only the emulator calls this.
+
+        Args:
+            position: how many requests are ahead.
+        """
+        self.held_at = position
+        self.move(IN_QUEUE)
+
+    def release(self) -> None:
+        """End `hold`: the job runs from now on; only the emulator calls this."""
+        if self.held_at is not None:
+            self.held_at = None
+            self.begin()
+
+    def begin(self) -> None:
+        """Note that the job runs from now on; only the emulator calls this."""
+        self.started_at = self._clock.now()
+        self.move(IN_PROGRESS)
+
     def complete(self, answer: Answer, at: float) -> None:
         """Complete the job; only the emulator calls this.
 
@@ -186,6 +209,15 @@ class Job:
         """
         timestamp = datetime.fromtimestamp(self._clock.now(), UTC).isoformat()
         self.logs.append({"message": message, "timestamp": timestamp, "level": level, "source": "USER"})
+        self.notify()
+
+    def add_entry(self, entry: Mapping[str, Any]) -> None:
+        """Add a recorded log entry as it is; only the emulator calls this.
+
+        Args:
+            entry: the entry, as fal sent it.
+        """
+        self.logs.append(dict(entry))
         self.notify()
 
     def notify(self) -> None:

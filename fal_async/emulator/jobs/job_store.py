@@ -67,11 +67,15 @@ class JobStore:
         *,
         via: str,
         headers: Mapping[str, str],
+        request_id: str | None = None,
         **details: Any,
     ) -> Job:
-        """Add a job. Two equal submits are two jobs, as on fal (protocol 12)."""
+        """Add a job. Two equal submits are two jobs, as on fal (protocol 12).
+
+        `request_id` is that of a recording; a new one is made if it is None or belongs to another job.
+        """
         job = Job(
-            request_id=self.new_id(),
+            request_id=self.new_id() if request_id is None or request_id in self._jobs else request_id,
             endpoint_id=endpoint_id,
             served=served,
             input=input,

@@ -98,7 +98,7 @@ class Runners:
         if self._is_idle and job.account.has_place:
             # A place in the line that is left at once would cost 6 of the 115 us of a submit.
             self._start(job, slot)
-            return 0
+            return self.position(job)
         self._enqueue(job, slot)
         position = self.position(job)
         self.dispatch()
@@ -118,7 +118,7 @@ class Runners:
         if slot is not None and slot.pace is not None:
             return slot.pace.position
         if slot is None or slot.line is None:
-            return 0
+            return job.held_at or 0
         ahead = 0
         for line in (self._direct, self._normal, self._low):
             if line is slot.line:
@@ -158,9 +158,9 @@ class Runners:
         slot = self._slots.get(job)
         if slot is None:
             return
-        if job.state == IN_QUEUE:
+        if slot.task is None:
             self._withdraw(job, slot, _stopped(reason))
-        elif slot.task is not None and not self.endpoint.ignores_cancel and slot.stop_reason is None:
+        elif not self.endpoint.ignores_cancel and slot.stop_reason is None:
             slot.stop_reason = reason
             slot.task.cancel()
 
@@ -217,11 +217,11 @@ class Runners:
         job.attempts += 1
         # Each attempt has its own gateway id; the first attempt's is the request id (protocol 4.1, 4.7).
         job.gateway_request_id = job.request_id if job.attempts == 1 else self._new_id()
-        job.started_at = self._clock.now()
         slot.task = asyncio.get_running_loop().create_task(self._perform(job, slot))
         # A callback, not a `finally`, since the body of a task that is cancelled before its first step never runs.
         slot.task.add_done_callback(partial(self._ended, job, slot))
-        job.move(IN_PROGRESS)
+        if job.held_at is None:
+            job.begin()
         self._notify_watchers_later()
 
     async def _perform(self, job: Job, slot: Slot) -> Answer:
@@ -262,7 +262,7 @@ class Runners:
     def _complete(self, job: Job, answer: Answer) -> None:
         del self._slots[job]
         now = self._clock.now()
-        if job.started_at is not None:
+        if job.started_at is not None and job.inference_time is None:
             job.inference_time = (now - job.started_at) * self._clock.speed
         if not 200 <= answer.status < 400:
             job.billable_units = 0

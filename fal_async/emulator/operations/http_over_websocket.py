@@ -48,7 +48,7 @@ class _EndpointPayloads:
     async def answer(self, _: str | bytes, job: Job, sink: Sink) -> Answer:
         if self.endpoint.streams and self.call.route.rest.endswith("/stream"):
             return await perform(self.core, self.call, self.endpoint, job, sink)
-        return await performed(self.core, self.endpoint, job)
+        return await performed(self.core, self.endpoint, job, self.endpoint.call)
 
 
 async def serve(call: Call, payloads: Payloads) -> Reply:

@@ -11,15 +11,23 @@ from typing import Any, Protocol
 from aiohttp import web
 from multidict import CIMultiDict
 
-from fal_async.emulator.core import Call, Core, Reply
+from fal_async.emulator.core import Call, Core, Performance, Reply
 from fal_async.emulator.faults.delivery import send, stall
 from fal_async.emulator.faults.effect import Piece
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import COMPLETED, Job, JobContext, Work
+from fal_async.emulator.jobs.options import CallOptions
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.operations.realtime_tokens import refusal
 from fal_async.emulator.operations.status_stream import KEEP_ALIVE
-from fal_async.emulator.operations.submit import open_job, options_and_input, outcome, run
+from fal_async.emulator.operations.submit import (
+    open_job,
+    open_performance,
+    options_and_input,
+    outcome,
+    recorded,
+    run,
+)
 from fal_async.emulator.wire.answers import Answer
 from fal_async.emulator.wire.http_connection import hang_up
 from fal_async.emulator.wire.routing import normal_id
@@ -55,6 +63,9 @@ async def stream(core: Core, call: Call) -> Reply:
     endpoint = core.endpoints.find_used(call.route.rest, call.route.endpoint_id)
     if refused := refusal(core, call, public=endpoint is not None and endpoint.public):
         return refused
+    found, options, input = await recorded(core, call, "stream")
+    if found is not None:
+        return found if isinstance(found, Answer) else await _replayed(core, call, found, options, input)
     if endpoint is not None and not endpoint.streams and endpoint.endpoint_id == call.route.endpoint_id:
         # The caller accepts events, but this endpoint answers in one piece.
         return core.endpoints.missing(call.route.rest) if _has_tail(call) else await run(core, call)
@@ -67,6 +78,17 @@ async def stream(core: Core, call: Call) -> Reply:
     call.job = open_job(core, call, endpoint, *taken, via="stream")
     body = AnswerBody(call)
     answer = await perform(core, call, endpoint, call.job, body)
+    return answer if body.response is None else body.response
+
+
+async def _replayed(
+    core: Core, call: Call, performance: Performance, options: CallOptions, input: Any
+) -> Reply:
+    await stall(call.effect)
+    job = call.job = open_performance(core, call, performance, options, input, via="stream")
+    body = AnswerBody(call)
+    sender = Sender(call, job, body)
+    answer = await followed(core, performance.served, job, sender, partial(performance.stream, sender))
     return answer if body.response is None else body.response
 
 

@@ -7,7 +7,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from fal_async.emulator.core import Call, Core
+import attrs
+
+from fal_async.emulator.core import Call, Core, Performance
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import COMPLETED, Job, Work, input_of
 from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
@@ -16,13 +18,16 @@ from fal_async.emulator.wire.answers import Answer, bad_json, bad_request, json_
 
 
 async def submit(core: Core, call: Call) -> Answer:
-    endpoint, options, input = _read(core, call)
-    if isinstance(endpoint, Answer):
-        return endpoint
-    if refused := queue_too_long(core, endpoint, options):
+    taker, options, input = await _read(core, call, "queue")
+    if isinstance(taker, Answer):
+        return taker
+    if not isinstance(taker, Endpoint):
+        call.job = open_performance(core, call, taker, options, input, via="queue")
+        return queued(core, call, taker.served, call.job, taker.perform)
+    if refused := queue_too_long(core, taker, options):
         return refused
-    call.job = open_job(core, call, endpoint, options, input, via="queue")
-    return queued(core, call, endpoint, call.job, endpoint.call)
+    call.job = open_job(core, call, taker, options, input, via="queue")
+    return queued(core, call, taker, call.job, taker.call)
 
 
 def queue_too_long(core: Core, served: Served, options: CallOptions) -> Answer | None:
@@ -47,17 +52,20 @@ def queued(core: Core, call: Call, served: Served, job: Job, work: Work) -> Answ
 
 async def run(core: Core, call: Call) -> Answer:
     """Run a request ahead of the queue; it is stopped when the caller disconnects (protocol 3.3, 13)."""
-    endpoint, options, input = _read(core, call)
-    if isinstance(endpoint, Answer):
-        return endpoint
-    call.job = open_job(core, call, endpoint, options, input, via="run")
-    return await performed(core, endpoint, call.job)
+    taker, options, input = await _read(core, call, "run")
+    if isinstance(taker, Answer):
+        return taker
+    if not isinstance(taker, Endpoint):
+        call.job = open_performance(core, call, taker, options, input, via="run")
+        return await performed(core, taker.served, call.job, taker.perform)
+    call.job = open_job(core, call, taker, options, input, via="run")
+    return await performed(core, taker, call.job, taker.call)
 
 
-async def performed(core: Core, endpoint: Endpoint, job: Job) -> Answer:
+async def performed(core: Core, served: Served, job: Job, work: Work) -> Answer:
     """Run a job while its caller stays connected, and return its outcome."""
-    runners = core.runners.of(endpoint)
-    runners.enter(job, endpoint.call)
+    runners = core.runners.of(served)
+    runners.enter(job, work)
     try:
         await job.wait_for(COMPLETED)
     except asyncio.CancelledError:
@@ -96,14 +104,24 @@ def job_urls(call: Call, served: Served) -> dict[str, str]:
     return {"response_url": base, "status_url": f"{base}/status", "cancel_url": f"{base}/cancel"}
 
 
-def _read(core: Core, call: Call) -> tuple[Endpoint | Answer, CallOptions, Any]:
-    """Return endpoint, options and input; an answer in place of the endpoint if the request is refused."""
+async def _read(core: Core, call: Call, via: str) -> tuple[Endpoint | Performance | Answer, CallOptions, Any]:
+    """Return what takes the request, with options and input. It is an answer if the request is refused."""
+    found, options, input = await recorded(core, call, via)
+    if found is not None:
+        return found, options, input
     endpoint_id = call.route.endpoint_id or ""
     endpoint = core.endpoints.find(endpoint_id)
     if endpoint is None:
         return core.endpoints.missing(endpoint_id), CallOptions(), None
     taken = options_and_input(call)
     return (taken, CallOptions(), None) if isinstance(taken, Answer) else (endpoint, *taken)
+
+
+async def recorded(core: Core, call: Call, via: str) -> tuple[Performance | Answer | None, CallOptions, Any]:
+    """Return what the recordings have for a call, with options and input; None if they leave it to endpoints."""
+    if core.recordings is None or isinstance(read := options_and_input(call), Answer):
+        return None, CallOptions(), None
+    return await core.recordings.find(core, call, via, read[1]), *read
 
 
 def options_and_input(call: Call) -> tuple[CallOptions, Any] | Answer:
@@ -123,15 +141,35 @@ def _input(call: Call) -> Any:
     return dict(call.query) if call.request.method == "GET" else input_of(call.body)
 
 
-def open_job(
-    core: Core, call: Call, endpoint: Endpoint, options: CallOptions, input: Any, *, via: str
+def open_performance(
+    core: Core, call: Call, performance: Performance, options: CallOptions, input: Any, *, via: str
 ) -> Job:
-    """Add a new job. `via`: "queue", or the kind of direct call."""
+    """Add a new job that a recording performs; it is not retried, since the recording has the last attempt."""
+    options = attrs.evolve(options, extra_attempts=0)
+    request_id = performance.request_id
+    job = open_job(core, call, performance.served, options, input, via=via, request_id=request_id)
+    if via == "queue" and performance.position is not None:
+        job.hold(performance.position)
+    return job
+
+
+def open_job(
+    core: Core,
+    call: Call,
+    endpoint: Endpoint,
+    options: CallOptions,
+    input: Any,
+    *,
+    via: str,
+    request_id: str | None = None,
+) -> Job:
+    """Add a new job. `via`: "queue", or the kind of direct call. `request_id`: that of a recording."""
     return core.jobs.open(
         endpoint,
         endpoint.endpoint_id,
         input,
         via=via,
+        request_id=request_id,
         options=options,
         headers=call.headers,
         origin=call.origin,

@@ -40,6 +40,14 @@ class OnDisk:
 
 
 @attrs.frozen
+class Lent(OnDisk):
+    """A file that is only served, such as that of a recording."""
+
+    def remove(self) -> None:
+        """Do nothing: the file belongs to the user."""
+
+
+@attrs.frozen
 class InMemory:
     data: bytes = attrs.field(repr=False)
     etag: str

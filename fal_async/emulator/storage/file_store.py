@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import attrs
 
-from fal_async.emulator.storage.file_contents import InMemory, OnDisk, SeenContents
+from fal_async.emulator.storage.file_contents import InMemory, Lent, OnDisk, SeenContents
 from fal_async.emulator.storage.lifecycle import Lifecycle
 from fal_async.emulator.timing.clock import Clock
 
@@ -141,6 +141,10 @@ class FileStore:
         content = OnDisk(self.location(path))
         stored = StoredFile(content=content, content_type=content_type, owner=owner, lifecycle=lifecycle)
         self._admit(path, stored, lifecycle.expires_in)
+
+    def lend(self, path: str, target: Path, content_type: str, owner: str) -> None:
+        """Serve a file of the user at a path from now on; it is never deleted."""
+        self._admit(path, StoredFile(content=Lent(target), content_type=content_type, owner=owner), None)
 
     def _admit(self, path: str, stored: StoredFile, expires_in: float | None) -> None:
         self._sweep()

@@ -1,0 +1,1 @@
+"""Calls that recordings answer, or fal itself while it is recorded."""
