@@ -22,6 +22,7 @@ from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
 from fal_async.emulator.accounts.workflow_store import WorkflowStore
 from fal_async.emulator.apps.mounts import Mount, Mounts
 from fal_async.emulator.event_loop import EmulatorLoop
+from fal_async.emulator.faults.choice import Choice
 from fal_async.emulator.faults.effect import NO_EFFECT, Effect
 from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.jobs.endpoints import Endpoint, EndpointTable
@@ -162,6 +163,8 @@ class Call:
     body: bytes = b""
     streamed: Body | None = None
     """The body of an upload, which is not read yet; None for other operations, which have `body`."""
+    choice: Choice | None = None
+    """What the caller has chosen for the request that this call makes; None: nothing."""
     effect: Effect = NO_EFFECT
     """The effect of this call's fault."""
 

@@ -34,6 +34,7 @@ from fal_async.emulator.operations.mounted import mounted_operations
 from fal_async.emulator.operations.other_hosts import key_values, wma
 from fal_async.emulator.operations.other_hosts.model_text import model_text
 from fal_async.emulator.operations.platform import platform_operations
+from fal_async.emulator.operations.request_choice import chosen_fault
 from fal_async.emulator.storage.upload_body import STREAMED, Body
 from fal_async.emulator.wire.answers import (
     Answer,
@@ -161,7 +162,7 @@ class Gateway:
         if call.route.kind in STREAMED:
             _continue(request)
             call.streamed = Body(request, entry)
-        fault = self._core.faults.take(call.route.kind, call.endpoint_id)
+        fault = chosen_fault(self._core, call) or self._core.faults.take(call.route.kind, call.endpoint_id)
         call.effect = NO_EFFECT if fault is None else fault.effect
         response = None
         try:

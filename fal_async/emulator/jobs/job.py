@@ -22,6 +22,7 @@ from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.accounts.credential import Credential
 from fal_async.emulator.accounts.prices import Price
 from fal_async.emulator.event_loop import EmulatorLoop, in_loop
+from fal_async.emulator.faults.choice import Choice
 from fal_async.emulator.jobs.changes import Watcher
 from fal_async.emulator.jobs.options import CallOptions
 from fal_async.emulator.jobs.served import Served
@@ -58,6 +59,8 @@ class Job:
         options: options from headers and query.
         headers: headers of the call; looking up a name ignores its case.
         origin: base URL that the caller used; URLs in answers begin with it.
+        choice: what the request has chosen for itself by the header `X-Fal-Emulator` or the input's `__emulator__`;
+            None (default): nothing.
         submitted_at: when the request arrived, in seconds since the epoch.
         started_at: when the latest attempt started, in seconds since the epoch; None before the first attempt.
         completed_at: when the job was completed, in seconds since the epoch; None before that.
@@ -97,6 +100,7 @@ class Job:
     options: CallOptions = attrs.field(factory=CallOptions, repr=False)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     origin: str = attrs.field(default="", repr=False)
+    choice: Choice | None = attrs.field(default=None, repr=False)
     submitted_at: float
     started_at: float | None = None
     completed_at: float | None = None

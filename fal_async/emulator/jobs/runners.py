@@ -18,6 +18,7 @@ from fal_async.emulator.jobs.changes import Watcher
 from fal_async.emulator.jobs.endpoints import to_answer
 from fal_async.emulator.jobs.job import COMPLETED, IN_PROGRESS, IN_QUEUE, FileKeeper, Job, JobContext, Work
 from fal_async.emulator.jobs.pace import Pace
+from fal_async.emulator.jobs.retries import to_be_retried
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.jobs.slot import Slot
 from fal_async.emulator.jobs.waiting_line import WaitingLine
@@ -28,7 +29,6 @@ logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 _SESSIONS = frozenset({"realtime", "websocket"})
 """These wait for their client most of the time, which does not keep virtual time still."""
-_TRUE, _FALSE = frozenset({"1", "true"}), frozenset({"0", "false"})
 _HAS_PLACE = operator.attrgetter("has_place")
 _CLOSE_LIMIT = 5.0
 """Seconds within which a cancelled endpoint function must return when the emulator stops."""
@@ -87,6 +87,8 @@ class Runners:
 
     def enter(self, job: Job, work: Work) -> int:
         """Accept a job, and return its position in the queue; 0 also if it is started at once."""
+        if job.choice is not None:
+            work = partial(job.choice.perform, work)
         slot = self._slots[job] = Slot(work)
         if job.options.start_timeout is not None:
             self._limit_the_start(job, slot, job.options.start_timeout)
@@ -95,6 +97,9 @@ class Runners:
         if is_polled and self.endpoint.polls is not None:
             slot.pace = Pace(self.endpoint.polls)
             return slot.pace.position
+        if job.choice is not None and job.choice.cold_start:
+            slot.pause = self._clock.after_work(job.choice.cold_start, self._go_on, job, slot)
+            return 0
         if self._is_idle and job.account.has_place:
             # A place in the line that is left at once would cost 6 of the 115 us of a submit.
             self._start(job, slot)
@@ -251,7 +256,7 @@ class Runners:
             # The lines of the traceback stay readable; the values in its frames may be large inputs and results.
             traceback.clear_frames(job.exception.__traceback__)
         answer = _stopped(slot.stop_reason or "runner_disconnected") if task.cancelled() else task.result()
-        if not self._closed and slot.stop_reason is None and _to_be_retried(job, answer):
+        if not self._closed and slot.stop_reason is None and to_be_retried(job, answer):
             self._retry(job, slot)
         else:
             self._complete(job, answer)
@@ -274,7 +279,7 @@ class Runners:
     def _retry(self, job: Job, slot: Slot) -> None:
         """Queue the job again (protocol 4.2). The caller's start timeout is not restarted (4.6)."""
         if slot.pace is None:
-            slot.retry_pause = self._clock.after_work(self._retry_pause, self._try_again, job, slot)
+            slot.pause = self._clock.after_work(self._retry_pause, self._go_on, job, slot)
         else:
             slot.pace.begin()
         if job.options.start_timeout is not None:
@@ -282,8 +287,8 @@ class Runners:
             self._limit_the_start(job, slot, max(left, 0))
         job.move(IN_QUEUE)
 
-    def _try_again(self, job: Job, slot: Slot) -> None:
-        slot.retry_pause = None
+    def _go_on(self, job: Job, slot: Slot) -> None:
+        slot.pause = None
         self._enqueue(job, slot)
         self.dispatch()
 
@@ -319,16 +324,3 @@ def _stopped(reason: str) -> Answer:
     if reason == "runner_disconnected":
         return request_error(503, "The runner stopped", reason)
     return request_error(CANCELLED, "Request was cancelled", reason)
-
-
-def _to_be_retried(job: Job, answer: Answer) -> bool:
-    """Return whether fal retries a request, which it never does with direct calls (protocol 4.7).
-
-    503 and 504 are retried. On any 5xx and on 429, the application's header X-Fal-Needs-Retry takes precedence.
-    """
-    if job.via != "queue" or job.attempts > job.options.extra_attempts:
-        return False
-    if answer.status < 500 and answer.status != 429:
-        return False
-    said = {name.lower(): value for name, value in answer.headers.items()}.get("x-fal-needs-retry", "")
-    return said.lower() in _TRUE or (answer.status in (503, 504) and said.lower() not in _FALSE)

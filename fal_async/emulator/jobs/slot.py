@@ -20,21 +20,22 @@ class Slot:
 
     work: Work
     line: WaitingLine[Account, Job] | None = None
-    """The line in which the job waits; None while it runs, and during the pause before a retry."""
+    """The line in which the job waits; None while it runs, and during a pause."""
     ticket: int = 0
     task: asyncio.Task[Answer] | None = None
     stop_reason: str | None = None
     start_limit: Timer | None = None
-    retry_pause: Timer | None = None
+    pause: Timer | None = None
+    """Ends the pause before a retry, or a cold start."""
     pace: Pace | None = None
     """Its states by number of looks; such a job neither waits for a runner nor takes one."""
 
     def settle(self) -> None:
         """Cancel the timers of the job."""
-        for timer in (self.start_limit, self.retry_pause):
+        for timer in (self.start_limit, self.pause):
             if timer is not None:
                 timer.cancel()
-        self.start_limit = self.retry_pause = None
+        self.start_limit = self.pause = None
 
     def leave_queue(self, job: Job) -> None:
         if self.line is not None:

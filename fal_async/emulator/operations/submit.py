@@ -174,4 +174,5 @@ def open_job(
         headers=call.headers,
         origin=call.origin,
         credential=call.credential,
+        choice=call.choice,
     )

@@ -112,6 +112,7 @@ def open_job(core: Core, call: Call, mount: Mount, options: CallOptions, input: 
         headers=call.headers,
         origin=call.origin,
         credential=call.credential,
+        choice=call.choice,
     )
 
 
