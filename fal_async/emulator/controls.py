@@ -166,7 +166,7 @@ class Controls:
         Raises:
             RuntimeError: If the emulator works in real time, or if a request does something for 10 s that is
                 neither `job.sleep` nor `job.wait_for`.
-            ValueError: If `seconds` is negative or not finite.
+            ValueError: If `seconds` is negative, or goes beyond the year 9999.
         """
         await self._core.clock.advance(seconds)
 

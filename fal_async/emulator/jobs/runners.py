@@ -311,7 +311,8 @@ class Runners:
         Otherwise each start of a job would set ten thousand events if there are ten thousand watchers.
         """
         if self.position_watchers and self._notify_timer is None:
-            delay = max(0.02, len(self.position_watchers) * 0.0005)
+            is_real = self._clock.kind == "real"  # a virtual time would move on meanwhile
+            delay = max(0.02, len(self.position_watchers) * 0.0005) if is_real else 0
             self._notify_timer = asyncio.get_running_loop().call_later(delay, self._notify_watchers)
 
     def _notify_watchers(self) -> None:

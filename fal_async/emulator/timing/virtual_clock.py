@@ -12,10 +12,10 @@ import asyncio
 import heapq
 import itertools
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -26,6 +26,8 @@ from fal_async.emulator.timing.clock import Activity, Clock, ClockKind, Timer
 logger: logging.Logger = logging.getLogger("fal_async.emulator")
 _QUIET_TURNS = 20
 """Turns of the event loop without an event, in which clients in the same loop can go on."""
+_LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+"""Seconds since the epoch: times after it have no date, so that nothing happens then."""
 _WAY_OUT = (
     "it does something that is neither `job.sleep` nor `job.wait_for`, and virtual time waits for its end: sleep "
     "with `job.sleep`, and wait for an event of a test with `await job.wait_for(event.wait())`"
@@ -183,7 +185,7 @@ class VirtualClock(Clock):
 
     def _add(self, seconds: float, callback: Callable[[], object], *, is_work: bool) -> Timer:
         timer = VirtualTimer(self._now + max(seconds, 0.0), callback, is_work=is_work, ended=self._ended)
-        if timer.at < math.inf:
+        if timer.at < _LAST:
             # At the same moment, work comes before an end: what is done in time is not too late.
             heapq.heappush(self._timers, (timer.at, not is_work, next(self._numbers), timer))
             self._work_to_come += is_work
@@ -191,7 +193,7 @@ class VirtualClock(Clock):
         return timer
 
     def _ended(self, timer: VirtualTimer) -> None:
-        self._work_to_come -= timer.is_work and timer.at < math.inf
+        self._work_to_come -= timer.is_work and timer.at < _LAST
         self.stir()
 
     def activity(self, name: str) -> Activity:
@@ -207,8 +209,8 @@ class VirtualClock(Clock):
         self._changed.set()
 
     async def advance(self, seconds: float) -> None:
-        if not (seconds >= 0 and math.isfinite(seconds)):
-            raise ValueError(f"advance({seconds}): expected a finite number of seconds >= 0")
+        if not 0 <= seconds < _LAST - self._now:
+            raise ValueError(f"advance({seconds}): expected seconds >= 0, up to the year 9999")
         async with self._moving:
             began, target = self._now, self._now + seconds
             self._by_hand.append((began, target))
