@@ -25,6 +25,10 @@ PARTS = {
     "exec": Verb(
         "emulator.emulator_exec", "run a program so that its calls of fal lead to an emulator, without costs"
     ),
+    "drift": Verb(
+        "emulator.emulator_drift",
+        "compare recordings of fal with what this emulator answers to the same calls",
+    ),
 }
 """What the verb does beside running an emulator."""
 EXAMPLES = (

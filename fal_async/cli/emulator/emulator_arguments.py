@@ -34,7 +34,7 @@ def configure_emulator(parser: argparse.ArgumentParser, *, port: int, log: str) 
         default=port,
         help=f"port to listen on, 0 for a free one {_DEFAULT}",
     )
-    _add_endpoints(parser)
+    add_endpoints(parser)
     _add_accounts(parser)
     add("--speed", type=_positive, default=1.0, help=f"factor by which the models work faster {_DEFAULT}")
     add(
@@ -67,7 +67,8 @@ def configure_emulator(parser: argparse.ArgumentParser, *, port: int, log: str) 
     )
 
 
-def _add_endpoints(parser: argparse.ArgumentParser) -> None:
+def add_endpoints(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments for endpoints of the user's own."""
     parser.add_argument(
         "--app",
         action="append",
@@ -174,7 +175,6 @@ def emulator_of(options: argparse.Namespace, certificates: Certificates | None) 
         OSError: If a file of endpoints can't be read.
     """
     from fal_async.emulator.server import Emulator
-    from fal_async.emulator.serving.own_endpoints import add_app, add_declared
 
     emulator = Emulator(
         host=options.host,
@@ -200,11 +200,18 @@ def emulator_of(options: argparse.Namespace, certificates: Certificates | None) 
     )
     for key in options.account:
         emulator.add_account(key, concurrency=options.concurrency)
+    serve_endpoints(emulator, options)
+    return emulator
+
+
+def serve_endpoints(emulator: Emulator, options: argparse.Namespace) -> None:
+    """Add the endpoints of the user's own to an emulator. Raise as `emulator_of`."""
+    from fal_async.emulator.serving.own_endpoints import add_app, add_declared
+
     for app in options.app:
         add_app(emulator, app)
     for path in options.endpoints:
         add_declared(emulator, path)
-    return emulator
 
 
 def start_log(emulator: Emulator, wanted: str | None) -> None:

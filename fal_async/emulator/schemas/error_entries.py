@@ -42,6 +42,12 @@ _LIMITS: Mapping[str, tuple[str, str, str]] = {
     "maxProperties": ("too_long", "max_length", "Dictionary should have at most {} items after validation"),
 }
 """Type, key of `ctx`, and message of the errors that state a limit."""
+SCHEMA_ERRORS: frozenset[str] = frozenset(
+    [name for name, _ in _TYPES.values()]
+    + [name for name, _, _ in _LIMITS.values()]
+    + ["int_from_float", "missing", "one_of", "extra_forbidden", "value_error"]
+)
+"""The types of errors that follow from a schema and the input alone."""
 
 
 def entries_of(errors: Iterable[ValidationError], limit: int) -> list[Entry]:

@@ -1,0 +1,1 @@
+"""Compares the shapes of recorded calls with what this emulator answers to the same calls."""
