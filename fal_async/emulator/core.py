@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
@@ -101,6 +101,10 @@ class CallSource(Protocol):
 
     async def find(self, core: Core, call: Call, via: str, input: Any) -> Performance | Answer | None:
         """Return what answers a call, an answer that refuses it, or None to let the emulator's endpoints answer."""
+        ...
+
+    async def shelter(self, accepting: Coroutine[Any, Any, Answer]) -> Answer:
+        """Await the acceptance of a submit, which goes on if its caller leaves: fal may have accepted it."""
         ...
 
     async def close(self) -> None:

@@ -18,6 +18,11 @@ from fal_async.emulator.wire.answers import Answer, bad_json, bad_request, json_
 
 
 async def submit(core: Core, call: Call) -> Answer:
+    accepting = _accepted(core, call)
+    return await (accepting if core.recordings is None else core.recordings.shelter(accepting))
+
+
+async def _accepted(core: Core, call: Call) -> Answer:
     taker, options, input = await _read(core, call, "queue")
     if isinstance(taker, Answer):
         return taker

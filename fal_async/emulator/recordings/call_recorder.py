@@ -1,0 +1,263 @@
+"""Calls that are sent to fal and recorded: a script of each is what fal does, while it does it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import aclosing
+from typing import Any, TypeVar, cast
+
+import attrs
+
+from fal_async.emulator.cassettes.cassette import Moment, RecordedAnswer, RecordedFile, Via
+from fal_async.emulator.cassettes.cassette_folder import CassetteFolder
+from fal_async.emulator.cassettes.cassette_redaction import Redactor
+from fal_async.emulator.core import Call, Core, Performance
+from fal_async.emulator.jobs.endpoints import Endpoint
+from fal_async.emulator.jobs.job import JobContext
+from fal_async.emulator.recordings.input_uploads import InputUploads
+from fal_async.emulator.recordings.performance import ScriptedCall
+from fal_async.emulator.recordings.request_following import Follower
+from fal_async.emulator.recordings.take import Take
+from fal_async.emulator.recordings.upstream import StreamedReply, Upstream, check_key
+from fal_async.emulator.recordings.upstream_connections import UpstreamError
+from fal_async.emulator.wire.answers import Answer, ModelError
+from fal_async.emulator.wire.sse import CHUNKS, EVENTS
+
+logger: logging.Logger = logging.getLogger("fal_async.emulator")
+
+T = TypeVar("T")
+_CANCEL_LIMIT = 2.0
+"""Seconds for which the cancel of a request waits for fal's answer."""
+_NEVER_AGAIN = {"X-Fal-Needs-Retry": "0", "X-Fal-Request-Timeout-Type": "user"}
+"""Headers with which no client sends a request again that fal may have accepted (protocol 3.2, 3.4)."""
+
+
+class CallRecorder:
+    """Sends calls to fal, and records them.
+
+    Args:
+        folder: where the recordings are written.
+        upstream: fal, or what plays it.
+        redactor: removes the keys in use.
+    """
+
+    def __init__(self, folder: CassetteFolder, upstream: Upstream, redactor: Redactor) -> None:
+        self._folder, self._upstream, self._redactor = folder, upstream, redactor
+        self._uploads = InputUploads(upstream)
+        self._sheltered: set[asyncio.Task[Any]] = set()
+
+    async def close(self) -> None:
+        """Stop what is under way, of which nothing is recorded, and close the connections."""
+        for task in self._sheltered:
+            task.cancel()
+        await asyncio.gather(*self._sheltered, return_exceptions=True)
+        await self._upstream.close()
+
+    async def shelter(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await a submit, which goes on if its caller leaves: fal may have accepted, and will bill, the request."""
+        task = asyncio.create_task(work)
+        self._sheltered.add(task)
+        task.add_done_callback(self._sheltered.discard)
+        return await asyncio.shield(task)
+
+    async def record(
+        self, core: Core, call: Call, via: str, input: Any, served: Endpoint
+    ) -> Performance | Answer:
+        """Return the performance of a call that is sent to fal; an answer if fal refuses a submit.
+
+        Args:
+            core: the parts of the emulator.
+            call: the call.
+            via: "queue", "run" or "stream".
+            input: its canonical input.
+            served: the endpoint that performs it.
+        """
+        take = Take(
+            folder=self._folder,
+            upstream=self._upstream,
+            redactor=self._redactor,
+            via=cast(Via, via),
+            endpoint_id=served.endpoint_id,
+            path=call.route.rest,
+            method=call.request.method,
+            input=input,
+        )
+        try:
+            body = await self._uploads.sent(core.files, call.body, call.origin)
+        except UpstreamError as error:
+            return _not_sent(error).answer()
+        if via == "queue":
+            try:
+                return await self._submitted(core, call, take, body, served)
+            except UpstreamError as error:
+                return _failure(error).answer()
+        script = _DirectScript(take, call, body)
+        return ScriptedCall(core=core, folder=self._folder, served=served, script=script)
+
+    async def _submitted(
+        self, core: Core, call: Call, take: Take, body: bytes, served: Endpoint
+    ) -> Performance | Answer:
+        reply = await self._upstream.submit(take.path, body, call.headers, call.query)
+        check_key(reply)
+        document = self._upstream.read(reply)
+        take.submit = await take.noted(reply)
+        if not reply.ok or not isinstance(document, dict) or "request_id" not in document:
+            take.save()
+            return Answer(reply.status, take.submit.headers, take.submit.body.data(self._folder.read_file))
+        take.request_id = str(document["request_id"])
+        position = document.get("queue_position")
+        return ScriptedCall(
+            core=core,
+            folder=self._folder,
+            served=served,
+            script=_QueueScript(core, take),
+            request_id=take.request_id,
+            position=position if isinstance(position, int) else None,
+        )
+
+
+@attrs.frozen
+class _QueueScript:
+    """A request in fal's queue. It is followed to its end, whether or not its client asks for it."""
+
+    core: Core = attrs.field(repr=False)
+    take: Take
+    head: RecordedAnswer | None = attrs.field(default=None, init=False)
+
+    @property
+    def files(self) -> dict[str, RecordedFile]:
+        return self.take.files
+
+    def moments(self, job: JobContext) -> AsyncGenerator[Moment | RecordedAnswer, None]:
+        return _waited_for(job, self._moments(job))
+
+    async def _moments(self, job: JobContext) -> AsyncGenerator[Moment | RecordedAnswer, None]:
+        take, request_id = self.take, self.take.request_id or ""
+        follower = Follower(take.upstream, take.endpoint_id, request_id, take.began)
+        try:
+            async for moment in follower.moments():
+                take.moments.append(moment)
+                yield moment
+            take.answer = await take.noted(await follower.result())
+        except UpstreamError as error:
+            raise _failure(error) from None
+        except (asyncio.CancelledError, GeneratorExit):
+            if self.core.jobs.by_id[job.request_id].cancel_requests:
+                await _cancelled(take, request_id)
+            raise
+        take.save()
+        yield take.answer
+
+
+@attrs.define(eq=False)
+class _DirectScript:
+    """A direct call, or a stream. It ends when its caller leaves, and is then not recorded."""
+
+    take: Take
+    call: Call
+    body: bytes
+    head: RecordedAnswer | None = attrs.field(default=None, init=False)
+
+    @property
+    def files(self) -> dict[str, RecordedFile]:
+        return self.take.files
+
+    def moments(self, job: JobContext) -> AsyncGenerator[Moment | RecordedAnswer, None]:
+        return _waited_for(job, self._moments(job))
+
+    async def _moments(self, job: JobContext) -> AsyncGenerator[Moment | RecordedAnswer, None]:
+        take = self.take
+        take.request_id = job.request_id
+        try:
+            async with take.upstream.run(
+                take.method, take.path, self.body, self.call.headers, self.call.query
+            ) as reply:
+                if take.via == "stream" and _is_stream(reply):
+                    async for moment in self._events(reply):
+                        yield moment
+                    take.answer = attrs.evolve(self._begun, after=take.after)
+                else:
+                    whole = await reply.whole()
+                    check_key(whole)
+                    take.answer = await take.noted(whole)
+        except UpstreamError as error:
+            raise _failure(error) from None
+        take.save()
+        yield take.answer
+
+    async def _events(self, reply: StreamedReply) -> AsyncIterator[Moment]:
+        self.head = RecordedAnswer(after=self.take.after, status=reply.status, headers=reply.headers)
+        pieces = _events_of(reply.pieces()) if _kind(reply).startswith(EVENTS) else reply.pieces()
+        async for piece in pieces:
+            yield await self.take.event(piece)
+
+    @property
+    def _begun(self) -> RecordedAnswer:
+        if self.head is None:
+            raise RuntimeError("the stream has not begun")
+        return self.head
+
+
+async def _waited_for(
+    job: JobContext, moments: AsyncGenerator[Moment | RecordedAnswer, None]
+) -> AsyncGenerator[Moment | RecordedAnswer, None]:
+    """Yield moments; virtual time moves on meanwhile, since fal's work is not the emulator's."""
+    async with aclosing(moments):
+        while True:
+            try:
+                moment = await job.wait_for(anext(moments))
+            except StopAsyncIteration:
+                return
+            yield moment
+
+
+def _kind(reply: StreamedReply) -> str:
+    return reply.headers.get("Content-Type", "").lower()
+
+
+def _is_stream(reply: StreamedReply) -> bool:
+    return 200 <= reply.status < 300 and _kind(reply).startswith((EVENTS, CHUNKS))
+
+
+async def _events_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Cut a body into events, each with the blank line at its end (protocol 5.1)."""
+    left = b""
+    async for piece in pieces:
+        left += piece
+        while (end := _end_of_event(left)) > 0:
+            yield left[:end]
+            left = left[end:]
+    if left:
+        yield left
+
+
+def _end_of_event(data: bytes) -> int:
+    """Return the number of bytes of the first event, or 0 if it is not complete."""
+    ends = [at + len(mark) for mark in (b"\n\n", b"\r\n\r\n") if (at := data.find(mark)) >= 0]
+    return min(ends, default=0)
+
+
+async def _cancelled(take: Take, request_id: str) -> None:
+    """Cancel a request at fal, because its client has cancelled it here."""
+    asking = asyncio.ensure_future(take.upstream.cancel(take.endpoint_id, request_id))
+    try:
+        async with asyncio.timeout(_CANCEL_LIMIT):
+            await asking
+    except (UpstreamError, TimeoutError) as error:
+        logger.error("the cancel of request %s did not reach fal: %s", request_id, error)
+
+
+def _failure(error: UpstreamError) -> ModelError:
+    """Return the error for the caller of a request of which fal's answer is missing; nothing is recorded."""
+    if error.status is not None or not error.sent:
+        return _not_sent(error)
+    logger.error("a call is not recorded: %s", error)
+    detail = f"fal's answer was lost. The request may be billed, so it is not sent again: {error}"
+    return ModelError(504, detail, headers=_NEVER_AGAIN)
+
+
+def _not_sent(error: UpstreamError) -> ModelError:
+    logger.error("a call was not sent to fal: %s", error)
+    return ModelError(error.status or 502, f"Not sent to fal: {error}")
