@@ -65,6 +65,10 @@ if TYPE_CHECKING:
         RequestLog,
         Result,
         UnknownStatus,
+        WorkflowCompletion,
+        WorkflowFailure,
+        WorkflowOutput,
+        WorkflowSubmit,
     )
     from fal_async.options import CallOptions
     from fal_async.outputs.output_files import OutputFile
@@ -147,6 +151,10 @@ _HOMES = {
         "RequestLog",
         "Result",
         "UnknownStatus",
+        "WorkflowCompletion",
+        "WorkflowFailure",
+        "WorkflowOutput",
+        "WorkflowSubmit",
     ),
     "options": ("CallOptions",),
     "outputs.output_files": ("OutputFile",),
@@ -265,6 +273,10 @@ __all__ = [
     "WebhookReceiver",
     "WebhookVerificationError",
     "WebhookVerifier",
+    "WorkflowCompletion",
+    "WorkflowFailure",
+    "WorkflowOutput",
+    "WorkflowSubmit",
     "__version__",
     "encode",
     "encode_file",

@@ -23,7 +23,7 @@ from fal_async.errors import (
     short_tracebacks,
     shortened,
 )
-from fal_async.models import Files, In, Result, T, T_co
+from fal_async.models import Files, In, Result, T, T_co, WorkflowFailure
 from fal_async.protocol.api_errors import error_of
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import REQUEST_ID, HttpRequest, HttpResponse, Operation, decode_json
@@ -38,9 +38,10 @@ from fal_async.protocol.streaming import (
     body_kind,
     error_detail,
     error_message,
-    is_failed_step,
+    failure_message,
     is_workflow,
     meaning_of,
+    workflow_event,
 )
 from fal_async.protocol.structure import check_output_type
 from fal_async.transport import Transport, WebSocket
@@ -230,7 +231,7 @@ class HttpOverWebSocket(Generic[In, T_co]):
         If you leave the loop early, or cancel it, the next call that receives skips the rest of this response.
 
         Yields:
-            The decoded JSON of each event, or `bytes`.
+            The decoded JSON of each event, of a workflow its events as of `EventStream`, or `bytes`.
 
         Raises:
             StreamError: the model sent an error event, an event can't be decoded, or an event is incomplete.
@@ -269,9 +270,10 @@ class HttpOverWebSocket(Generic[In, T_co]):
             value = decode_json(data)
         except ValueError as error:
             raise StreamError("an event is not JSON", reason="undecodable", **names) from error
-        if is_workflow(self.endpoint_id) and is_failed_step(value):
-            raise StreamError(error_message(value), reason="error", detail=value, **names)
-        return value
+        event = workflow_event(value) if is_workflow(self.endpoint_id) else value
+        if isinstance(event, WorkflowFailure):
+            raise StreamError(failure_message(event), reason="error", detail=event, **names)
+        return event
 
     async def _next_answer(self) -> _Answer:
         """Return a new `_Answer`, or the one that a cancelled `recv` has received in part."""

@@ -165,6 +165,84 @@ QueueStatus = Queued | InProgress | Completed | UnknownStatus
 """The status of a request. Distinguish the classes with `match` or `isinstance`."""
 
 
+@attrs.frozen(kw_only=True)
+class WorkflowEvent:
+    """The common attributes of all events.
+
+    Attributes:
+        raw: the whole event, as fal sent it.
+    """
+
+    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False, eq=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as fal sent it, for `sse_response` and other JSON."""
+        return dict(self.raw)
+
+
+@attrs.frozen(kw_only=True)
+class WorkflowSubmit(WorkflowEvent):
+    """A step of a workflow was handed to its model (protocol 15.2).
+
+    Attributes:
+        node_id: the node of the workflow; None if fal did not send it.
+        app_id: the endpoint id of its model; None if fal did not send it.
+        request_id: the step's own request id, with which `fal.queue.handle` follows it; None if fal did not send
+            it.
+        raw: the whole event, as fal sent it.
+    """
+
+    node_id: str | None = None
+    app_id: str | None = None
+    request_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class WorkflowCompletion(WorkflowEvent):
+    """A step of a workflow is complete (protocol 15.2).
+
+    Attributes:
+        node_id: the node of the workflow; None if fal did not send it.
+        app_id: the endpoint id of its model; None if fal did not send it.
+        output: the whole output of the step, as decoded JSON; None if fal did not send it.
+        raw: the whole event, as fal sent it.
+    """
+
+    node_id: str | None = None
+    app_id: str | None = None
+    output: Any = None
+
+
+@attrs.frozen(kw_only=True)
+class WorkflowOutput(WorkflowEvent):
+    """The workflow is complete; the last event (protocol 15.2).
+
+    Attributes:
+        output: the output of the workflow: decoded JSON, or an instance of `output_type`.
+        raw: the whole event, as fal sent it.
+    """
+
+    output: Any = None
+
+
+@attrs.frozen(kw_only=True)
+class WorkflowFailure(WorkflowEvent):
+    """A step of a workflow has failed, which ends the workflow (protocol 15.2): the `detail` of a `StreamError`.
+
+    Attributes:
+        node_id: the node of the workflow; None if fal did not send it.
+        message: fal's message, which names the step's request id; "" if fal did not send it.
+        status: HTTP status of the step's response; None if fal did not send it.
+        body: the body of the step's response, as decoded JSON; None if fal did not send it.
+        raw: the whole event, as fal sent it.
+    """
+
+    node_id: str | None = None
+    message: str = ""
+    status: int | None = None
+    body: Any = None
+
+
 class Files(Protocol):
     """Uploads the files of inputs, and downloads those of outputs; implemented by `session/view_files.py`."""
 

@@ -22,6 +22,8 @@ from fal_async import (
     StreamError,
     UploadError,
     ValidationError,
+    WorkflowFailure,
+    WorkflowSubmit,
 )
 from fal_async.emulator import Emulator, Event, Fault, ModelError
 
@@ -105,10 +107,10 @@ async def test_a_failed_workflow_step_over_a_websocket_raises_stream_error(
     async with fal.websocket("workflows/me/story/stream") as calls:
         await calls.send({})
         values = calls.stream()
-        assert await anext(values) == {"type": "submit"}
+        assert await anext(values) == WorkflowSubmit()
         with pytest.raises(StreamError, match="step upscale failed") as caught:
             await anext(values)
-    assert caught.value.detail["type"] == "error"
+    assert caught.value.detail == WorkflowFailure(message="step upscale failed")
 
 
 async def test_the_rest_of_an_abandoned_stream_over_a_websocket_is_skipped(fal: Session) -> None:

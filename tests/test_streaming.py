@@ -454,44 +454,6 @@ FAILED_STEP = {
 }
 
 
-@pytest.mark.parametrize("output_type", [None, Number])
-async def test_a_failed_workflow_step_raises_stream_error(
-    fal: Session, emulator: Emulator, output_type: Any
-) -> None:
-    """No event follows a failed step, so it would be mistaken for the result (protocol 15.2)."""
-
-    @emulator.endpoint("workflows/me/story")
-    async def story(_: Any) -> AsyncIterator[Any]:
-        yield {"type": "submit", "node_id": "upscale", "number": 1}
-        yield FAILED_STEP
-
-    with pytest.raises(StreamError, match="step upscale") as caught:
-        await fal.stream("workflows/me/story", output_type=output_type).last()
-    error = caught.value
-    assert (error.reason, error.detail, error.count) == ("error", FAILED_STEP, 1)
-    assert error.endpoint_id == "workflows/me/story/stream"
-    stream = fal.stream("workflows/me/story")
-    events = list[Any]()
-    with pytest.raises(StreamError):
-        await collect(stream, events)
-    assert [event["type"] for event in events] == ["submit"]
-
-
-async def test_other_events_of_a_workflow_are_yielded(fal: Session, emulator: Emulator) -> None:
-    sent = [
-        {"type": "submit"},
-        {"type": "completion", "output": {"type": "error"}},
-        {"type": "output", "output": 1},
-    ]
-
-    @emulator.endpoint("workflows/me/story")
-    async def story(_: Any) -> AsyncIterator[Any]:
-        for event in sent:
-            yield event
-
-    assert await values_of(fal.stream("workflows/me/story")) == sent
-
-
 async def test_a_value_that_looks_like_a_failed_step_is_yielded_if_the_model_is_no_workflow(
     fal: Session, emulator: Emulator
 ) -> None:

@@ -202,7 +202,8 @@ class StreamError(FalError):
             (the model sent an error event), `"undecodable"`, `"too_large"`, or `"empty"` (no value was sent).
         received: the last values that arrived, oldest first; about one megabyte at most.
         count: the number of values that arrived in total.
-        detail: the content of an error event, decoded if it is JSON, or None.
+        detail: the content of an error event, decoded if it is JSON; for the failed step of a workflow a
+            `WorkflowFailure`, with `node_id`, `status` and `body`. Otherwise None.
     """
 
     _shown = ("reason", "count")

@@ -14,6 +14,7 @@ from fal_async.errors import ConfigurationError, RequestRef, one_line
 from fal_async.models import In_contra, T_co
 
 NAMESPACES = frozenset({"workflows", "comfy"})
+_AD_HOC = ["workflows", "execute"]
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _LEGACY = r"(\d+)-([A-Za-z0-9][A-Za-z0-9-]*)"
 _URL_HOSTS = frozenset({"fal.run", "queue.fal.run"})
@@ -83,7 +84,9 @@ def _parse(text: str) -> EndpointId:
     segments = _strip_url(text.strip()).strip("/").split("/")
     if len(segments) == 1 and (legacy := re.fullmatch(_LEGACY, segments[0])):
         segments = [legacy[1], legacy[2]]
-    namespace = segments.pop(0) if segments[0] in NAMESPACES else None
+    # `workflows/execute` has no owner: it runs the workflow in its input (protocol 15.1).
+    in_namespace = segments[0] in NAMESPACES and segments[:2] != _AD_HOC
+    namespace = segments.pop(0) if in_namespace else None
     if len(segments) < 2 or not all(_SEGMENT.fullmatch(segment) for segment in segments):
         raise ConfigurationError(
             f"endpoint id {text!r}: expected owner/app or owner/app/path, such as 'fal-ai/flux/dev'"

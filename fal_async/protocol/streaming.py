@@ -6,11 +6,18 @@ import enum
 import json
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fal_async.checks import check_seconds
 from fal_async.config import Settings
+from fal_async.models import (
+    WorkflowCompletion,
+    WorkflowEvent,
+    WorkflowFailure,
+    WorkflowOutput,
+    WorkflowSubmit,
+)
 from fal_async.options import CallOptions
 from fal_async.protocol.endpoint import EndpointId
 from fal_async.protocol.http import HttpRequest, Operation, content_type, decode_json, is_json
@@ -100,15 +107,72 @@ def meaning_of(event: ServerSentEvent | str) -> Meaning:
 
 
 def is_workflow(endpoint_id: str | None) -> bool:
+    """Return whether an endpoint sends a workflow's events; other models may send the same ones as values."""
     return endpoint_id is not None and endpoint_id.startswith("workflows/")
 
 
-def is_failed_step(event: Any) -> bool:
-    """Return whether a workflow's event reports a failed step, after which no event follows (protocol 15.2).
+def workflow_event(value: Any) -> Any:
+    """Return the event in the decoded JSON of an event; other values, and events of unknown types, unchanged."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    read = _KINDS.get(kind) if isinstance(kind, str) else None
+    return value if read is None else read(value)
 
-    It must be called only for workflows, because other models may send such events as values.
-    """
-    return isinstance(event, dict) and event.get("type") == "error"
+
+def is_result(value: Any) -> bool:
+    """Return whether a value that is not one of the classes above may be a workflow's output: it has no `type`."""
+    return not isinstance(value, WorkflowEvent) and not (isinstance(value, dict) and "type" in value)
+
+
+def failure_message(failure: WorkflowFailure) -> str:
+    """Return the message of the error that is raised for a failed step."""
+    node = "" if failure.node_id is None else f" {failure.node_id}"
+    status = "" if failure.status is None else f" with status {failure.status}"
+    return failure.message or f"the step{node} of the workflow failed{status}"
+
+
+def _submit(event: dict[str, Any]) -> WorkflowSubmit:
+    return WorkflowSubmit(
+        node_id=_text(event, "node_id"),
+        app_id=_text(event, "app_id"),
+        request_id=_text(event, "request_id"),
+        raw=event,
+    )
+
+
+def _completion(event: dict[str, Any]) -> WorkflowCompletion:
+    return WorkflowCompletion(
+        node_id=_text(event, "node_id"), app_id=_text(event, "app_id"), output=event.get("output"), raw=event
+    )
+
+
+def _output(event: dict[str, Any]) -> WorkflowOutput:
+    return WorkflowOutput(output=event.get("output"), raw=event)
+
+
+def _failure(event: dict[str, Any]) -> WorkflowFailure:
+    error = event.get("error")
+    found = error if isinstance(error, dict) else {"body": error}
+    status = found.get("status")
+    return WorkflowFailure(
+        node_id=_text(event, "node_id"),
+        message=_text(event, "message") or "",
+        status=status if type(status) is int else None,
+        body=found.get("body"),
+        raw=event,
+    )
+
+
+def _text(event: dict[str, Any], name: str) -> str | None:
+    value = event.get(name)
+    return value if isinstance(value, str) else None
+
+
+_KINDS: Mapping[str, Callable[[dict[str, Any]], WorkflowEvent]] = {
+    "submit": _submit,
+    "completion": _completion,
+    "output": _output,
+    "error": _failure,
+}
 
 
 def error_detail(data: str | bytes) -> Any:

@@ -103,9 +103,9 @@ class Calls:
             path: added to the endpoint id, unless the id ends with it; default `"/stream"`.
             idle_timeout: seconds without a byte (a keep-alive comment has bytes) after which a running stream
                 raises StreamError. None (default): 300. `math.inf`: no limit.
-            output_type: the type that each value is built as: an attrs class, dataclass, TypedDict, pydantic model,
-                msgspec Struct, or a type of these, such as `list[Image]`. None (default): that of the `Endpoint`,
-                else decoded JSON.
+            output_type: the type that each value is built as, of a workflow the type of its output: an attrs class,
+                dataclass, TypedDict, pydantic model, msgspec Struct, or a type of these, such as `list[Image]`.
+                None (default): that of the `Endpoint`, else decoded JSON.
             **options: see `CallOptions`.
 
         Returns:

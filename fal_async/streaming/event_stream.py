@@ -23,7 +23,7 @@ from fal_async.errors import (
     shorten,
     shortened,
 )
-from fal_async.models import T
+from fal_async.models import T, WorkflowFailure, WorkflowOutput
 from fal_async.protocol.http import HttpRequest, decode_json
 from fal_async.protocol.sse import ServerSentEvent
 from fal_async.protocol.streaming import (
@@ -35,16 +35,20 @@ from fal_async.protocol.streaming import (
     check_idle_timeout,
     error_detail,
     error_message,
-    is_failed_step,
+    failure_message,
+    is_result,
     is_workflow,
     meaning_of,
     raw_decode,
+    workflow_event,
 )
 from fal_async.protocol.structure import structure
 from fal_async.streaming.source import Item, SourceFailure, StreamSource
 from fal_async.transport import Transport
 
 RawItem = ServerSentEvent | bytes
+_NOTHING: Any = object()
+"""The last value before the first one."""
 _ONE_READER = "another task is reading this stream: only one task can"
 
 
@@ -86,8 +90,12 @@ class EventStream(Generic[T]):
 
     A value is decoded JSON, or an `output_type` that is built from it. If the model does not send events, each
     value is a chunk of bytes. Empty events are skipped, and `[DONE]` ends the stream. An event of type `error`
-    raises `StreamError`, and so does the failed step of a workflow (protocol 15.2); the error's `detail` has the
-    event.
+    raises `StreamError`, whose `detail` has its data.
+
+    The values of a workflow (`workflows/...`) are `WorkflowSubmit`, `WorkflowCompletion` and `WorkflowOutput`;
+    events of other types are decoded JSON. `last` returns the output itself, and `output_type` is its type. A
+    failed step raises `StreamError`, whose `detail` is a `WorkflowFailure` with the step's status and body
+    (protocol 15.2).
 
     Leaving the loop or the block closes the connection at once, and so does cancelling a task that waits for a
     value. Most models then stop working. A stream can't be resumed, and the request is not sent again once the
@@ -119,7 +127,7 @@ class EventStream(Generic[T]):
         self._cancelled = False  # whether a task was cancelled while it waited for a value
         self._failure: FalError | None = None
         self._kept = Kept()
-        self._last: Any = None
+        self._last: Any = _NOTHING
         self.endpoint_id: str | None = None
         self.request_id: str | None = None
         self.headers: dict[str, str] = {}
@@ -150,10 +158,11 @@ class EventStream(Generic[T]):
         Values may have been read before. Cancelling this call closes the stream, so that its result is lost.
 
         Returns:
-            The last value, even if it was read before.
+            The last value, even if it was read before; for a workflow its output.
 
         Raises:
-            StreamError: the stream ended without a value, failed, or was closed before its end.
+            StreamError: the stream ended without a value (of a workflow without its output), failed, or was closed
+                before its end.
             ApiError, TransportError, SubmissionUncertainError, SessionStateError: as described for the class.
         """
         try:
@@ -164,8 +173,9 @@ class EventStream(Generic[T]):
             await self.aclose()
         if not self._ended:
             raise self._failure or self._left()
-        if self._kept.count == 0:
-            raise self._error("the stream ended without a value", "empty")
+        if self._last is _NOTHING:
+            what = "its output" if is_workflow(self.endpoint_id) else "a value"
+            raise self._error(f"the stream ended without {what}", "empty")
         value: T = self._last
         return value
 
@@ -275,7 +285,10 @@ class EventStream(Generic[T]):
                         await self._end(meaning, data)
                     value, item = await self._decoded(data), data
                 self._kept.add(item)
-                self._last = value
+                if not is_workflow(self.endpoint_id) or is_result(value):
+                    self._last = value
+                elif isinstance(value, WorkflowOutput):
+                    self._last = value.output
                 return value  # type: ignore[no-any-return]
         except FalError as error:
             shorten(error)
@@ -293,13 +306,25 @@ class EventStream(Generic[T]):
     async def _decoded(self, data: str | bytes) -> Any:
         try:
             value = data if isinstance(data, bytes) else decode_json(data)
-            if is_workflow(self.endpoint_id) and is_failed_step(value):
-                await self._end(Meaning.ERROR, data)
-            return value if self._output_type is None else structure(value, self._output_type)
+            if is_workflow(self.endpoint_id):
+                return await self._event(workflow_event(value))
+            return self._built(value)
         except (ValueError, ResponseDecodeError) as error:
             await self.aclose()
             message = error if isinstance(error, ResponseDecodeError) else "an event is not JSON"
             raise self._error(message, "undecodable") from error
+
+    async def _event(self, event: Any) -> Any:
+        """Return the event of a workflow with its output built. Raise StreamError for a failed step."""
+        if isinstance(event, WorkflowFailure):
+            await self.aclose()
+            raise self._error(failure_message(event), "error", event)
+        if isinstance(event, WorkflowOutput):
+            return attrs.evolve(event, output=self._built(event.output))
+        return self._built(event) if is_result(event) else event
+
+    def _built(self, value: Any) -> Any:
+        return value if self._output_type is None else structure(value, self._output_type)
 
     def _left(self) -> StreamError:
         what = "a cancelled wait closed the stream" if self._cancelled else "the stream was closed"

@@ -23,6 +23,8 @@ GOOD = [
     ("fal-ai/flux-pro/v1.1/ultra", None, "fal-ai", "flux-pro", "v1.1/ultra"),
     ("  /fal-ai/flux/dev/ ", None, "fal-ai", "flux", "dev"),
     ("workflows/me/app", "workflows", "me", "app", ""),
+    ("workflows/execute", None, "workflows", "execute", ""),
+    ("workflows/execute/stream", None, "workflows", "execute", "stream"),
     ("comfy/me/app/run", "comfy", "me", "app", "run"),
     ("110602490-lora", None, "110602490", "lora", ""),
     ("110602490-fast-sdxl", None, "110602490", "fast-sdxl", ""),
