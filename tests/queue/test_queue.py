@@ -397,6 +397,44 @@ async def test_an_unknown_request_raises_not_found_error(fal: Session) -> None:
             fal.queue.handle(LLM, wrong)
 
 
+@pytest.mark.parametrize("mode", ["polling", "streaming"])
+async def test_a_submit_that_is_answered_in_progress_is_followed_to_its_result(
+    fal: Session, emulator: Emulator, mode: Mode
+) -> None:
+    emulator.faults.add(Fault.word("IN_PROGRESS", on="submit", times=None))
+    seen: list[str] = []
+    result = await fal.subscribe(LLM, ASK, mode=mode, on_enqueue=seen.append)
+    assert (seen, result.status is not None) == ([result.request_id], True)
+    handle = await fal.queue.submit(LLM, ASK)
+    assert (await handle.wait()).data == result.data
+    assert emulator.faults.struck == 2
+
+
+@pytest.mark.parametrize("endpoint_id", ["comfy/me/graph", "comfy/me/graph/draft"])
+async def test_a_comfy_id_keeps_its_namespace_in_every_url_of_its_request(
+    fal: Session, emulator: Emulator, endpoint_id: str
+) -> None:
+    @emulator.endpoint(endpoint_id)
+    async def graph(input: Any) -> Any:
+        yield {"step": 1}
+        yield input
+
+    assert (await fal.run(endpoint_id, ASK)).data == ASK
+    assert [event async for event in fal.stream(endpoint_id, ASK)] == [{"step": 1}, ASK]
+    handle = await fal.queue.submit(endpoint_id, ASK)
+    own = f"/queue.fal.run/comfy/me/graph/requests/{handle.request_id}"
+    assert [url.removeprefix(emulator.url) for url in (handle.response_url, handle.status_url)] == [
+        own,
+        f"{own}/status",
+    ]
+    assert handle.cancel_url.endswith(f"{own}/cancel")
+    assert (await handle.wait()).data == ASK
+    rebuilt = fal.queue.handle(endpoint_id, handle.request_id)
+    assert rebuilt.status_url == handle.status_url
+    assert (await rebuilt.result()).data == ASK
+    assert await rebuilt.cancel() is CancelOutcome.ALREADY_COMPLETED
+
+
 # Cancel.
 
 

@@ -370,10 +370,11 @@ class Fault:
 
     @classmethod
     def word(cls, status: str, **when: Any) -> Fault:
-        """Return a fault that replaces the status of a request by an undocumented word.
+        """Return a fault that replaces the status of a request by another word.
 
         Args:
-            status: the word, such as "PAUSED".
+            status: the word: an undocumented one, such as "PAUSED"; or, with `on="submit"`, "IN_PROGRESS", which
+                fal was seen to answer at once (protocol 4.1). Any word but "IN_QUEUE" removes `queue_position`.
             **when: `on`, `endpoint_id`, `times`, `after`, `chance`, which select the calls: see `Fault`.
         """
         return cls(kind="word", body=status, **when)

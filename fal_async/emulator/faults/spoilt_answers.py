@@ -117,7 +117,10 @@ class Word(_Spoilt):
     body: str = attrs.field(validator=needed)
 
     def changed(self, document: dict[str, Any]) -> dict[str, Any]:
-        return {**document, "status": self.body}
+        changed = {**document, "status": self.body}
+        if self.body != "IN_QUEUE":
+            changed.pop("queue_position", None)  # only a waiting request has one (protocol 4.1, 4.2)
+        return changed
 
 
 @attrs.frozen(kw_only=True)

@@ -48,8 +48,12 @@ class RunnerTable:
         return runners
 
     def _place_free(self, account: Account) -> None:
-        """Start waiting requests of an account below its limit, the oldest first, if their runners are free."""
-        for runners in sorted(self._runners.values(), key=lambda runners: runners.waits_since(account)):
+        """Start waiting requests of an account below its limit, the oldest first, if their runners are free.
+
+        Its limit may have been lifted meanwhile, so accounts without one can have waiting requests everywhere, too.
+        """
+        waiting = [runners for runners in self._runners.values() if runners.has_waiting]
+        for runners in sorted(waiting, key=lambda runners: runners.waits_since(account)):
             if not account.has_place:
                 return
             runners.dispatch()

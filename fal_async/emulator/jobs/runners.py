@@ -68,6 +68,10 @@ class Runners:
         return len(self._normal) + len(self._low)
 
     @property
+    def has_waiting(self) -> bool:
+        return bool(self._direct) or bool(self._normal) or bool(self._low)
+
+    @property
     def running(self) -> list[Job]:
         """The jobs that run, those that arrived first at the beginning."""
         running = (job for job, slot in self._slots.items() if slot.task is not None)
@@ -260,8 +264,7 @@ class Runners:
             self._retry(job, slot)
         else:
             self._complete(job, answer)
-        if job.account.concurrency is not None:
-            self._place_free(job.account)
+        self._place_free(job.account)
         self.dispatch()
 
     def _complete(self, job: Job, answer: Answer) -> None:

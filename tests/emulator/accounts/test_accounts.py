@@ -6,10 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from fal_async.emulator import Account, Emulator, JobContext
-from tests.emulator.caller import Caller, Reply, calling
+from fal_async.emulator import Account, Emulator, JobContext, ModelError
+from tests.emulator.caller import Caller, Reply, calling, until
 from tests.emulator.gate import Gate
 
 HISTORY = "/api.fal.ai/v1/models/requests/by-endpoint?endpoint_id=me/gate"
@@ -205,6 +210,115 @@ async def test_a_direct_call_above_the_limit_is_refused_with_429(path: str) -> N
         gate.open()
         await caller.reached(taken, "COMPLETED")
         assert (await caller.run(f"me/words{path}", {})).status == 200
+
+
+async def quick(_: Any) -> str:
+    return "done"
+
+
+async def held_stream(_: Any) -> AsyncIterator[str]:
+    yield "first"
+    await asyncio.Event().wait()
+
+
+async def hold(_: Request) -> Response:
+    await asyncio.Event().wait()
+    return Response()
+
+
+ROUTES = [Route("/long", hold, methods=["POST"])]
+
+
+@pytest.mark.parametrize("way", ["run", "stream", "realtime", "websocket", "mounted run", "mounted queue"])
+async def test_each_way_of_running_takes_a_place_of_the_account_and_frees_it(way: str) -> None:
+    async with calling(Emulator(concurrency=1)) as caller:
+        caller.emulator.endpoint("me/gate")(Gate())
+        caller.emulator.endpoint("me/words")(held_stream)
+        caller.emulator.endpoint("me/session")(quick)
+        caller.emulator.endpoint("me/quick")(quick)
+        caller.emulator.mount("me/app", Starlette(routes=ROUTES))
+        holding = asyncio.create_task(_hold(caller, way))
+        account = caller.emulator.accounts["emulator"]
+        await until(lambda: account.running == 1)
+        waiting = await caller.submit("me/quick")
+        for path in ("me/quick", "me/app/long", "me/words/stream"):
+            assert (await caller.run(path, {})).status == 429
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await caller.http.ws_connect(
+                f"{caller.emulator.url}/fal.run/me/session/realtime", headers=caller.with_headers()
+            )
+        assert refused.value.status == 429
+        assert (await caller.status(waiting)).data["status"] == "IN_QUEUE"
+        if way == "mounted queue":
+            await caller.cancel(holding.result())
+        holding.cancel()
+        await caller.reached(waiting, "COMPLETED")
+        await asyncio.wait([holding])
+        assert account.running == 0
+
+
+async def _hold(caller: Caller, way: str) -> Any:
+    """Occupy a place until the task is cancelled; a queued request is returned."""
+    if way == "mounted queue":
+        return await caller.submit("me/app/long")
+    if way in ("realtime", "websocket"):
+        path = "fal.run/me/session/realtime" if way == "realtime" else "ws.fal.run/me/gate"
+        limit = aiohttp.ClientWSTimeout(ws_close=0.05)  # then the connection is closed, as if the caller died
+        url, headers = f"{caller.emulator.url}/{path}", caller.with_headers()
+        async with caller.http.ws_connect(url, headers=headers, timeout=limit) as session:
+            await session.send_str("{}")
+            await asyncio.Event().wait()
+    path = {"run": "me/gate", "stream": "me/words/stream", "mounted run": "me/app/long"}[way]
+    return await caller.run(path, {})
+
+
+async def test_a_request_that_fails_or_pauses_before_a_retry_frees_its_place() -> None:
+    async with calling(Emulator(clock="manual", concurrency=1)) as caller:
+
+        @caller.emulator.endpoint("me/broken")
+        async def broken(_: Any) -> None:
+            raise ModelError(503, "The runner is broken")
+
+        @caller.emulator.endpoint("me/bad")
+        async def bad(_: Any) -> None:
+            raise ModelError(422, "Bad")
+
+        caller.emulator.endpoint("me/quick")(quick)
+        retried, failing, last = [await caller.submit(name) for name in ("me/broken", "me/bad", "me/quick")]
+        for reply in (failing, last):  # they start while the first one pauses, since manual time stands still
+            await caller.reached(reply, "COMPLETED")
+        assert (await caller.status(retried)).data["status"] == "IN_QUEUE"
+        assert caller.emulator.accounts["emulator"].running == 0
+
+
+async def test_waiting_requests_of_all_endpoints_start_after_the_limit_was_lifted() -> None:
+    async with calling(Emulator(concurrency=1)) as caller:
+        gate = Gate()
+        caller.emulator.endpoint("me/gate")(gate)
+        caller.emulator.endpoint("me/quick")(quick)
+        first, second = await caller.submit("me/gate"), await caller.submit("me/quick")
+        caller.emulator.accounts["emulator"].concurrency = None
+        gate.open()
+        for reply in (first, second):
+            await caller.reached(reply, "COMPLETED")
+
+
+async def test_requests_of_an_account_start_in_the_order_of_their_arrival_over_all_endpoints() -> None:
+    async with calling(Emulator(concurrency=1)) as caller:
+        gates = {name: Gate() for name in ("me/hold", "me/a", "me/b", "me/c")}
+        for name, gate in gates.items():
+            caller.emulator.endpoint(name, runners=5)(gate)
+        held = await caller.submit("me/hold")
+        names = ["me/b", "me/a", "me/c", "me/a", "me/b", "me/c", "me/c", "me/a"]
+        taken = [await caller.submit(name) for name in names]
+        await caller.cancel(taken.pop(2))
+        for gate in gates.values():
+            gate.open()
+        for reply in (held, *taken):
+            await caller.reached(reply, "COMPLETED")
+        jobs = [caller.emulator.jobs[reply.data["request_id"]] for reply in taken]
+        starts = [job.started_at or 0 for job in jobs]
+        assert starts == sorted(starts)
 
 
 async def test_two_hundred_requests_of_an_account_never_exceed_its_concurrency_limit() -> None:
