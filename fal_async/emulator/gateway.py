@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
@@ -186,7 +185,7 @@ class Gateway:
     def _recorded(self, call: Call) -> Entry | None:
         """Count a request, and return its entry; None if it would be neither stored nor logged."""
         recorder = self._core.recorder
-        entry = _entry(call) if recorder.keeps or recorder.ended is not None else None
+        entry = _entry(call, self._core.clock.now()) if recorder.keeps or recorder.ended is not None else None
         recorder.open(call.route.kind, entry)
         return entry
 
@@ -281,7 +280,7 @@ def _continue(request: web.BaseRequest) -> None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-def _entry(call: Call) -> Entry:
+def _entry(call: Call, at: float) -> Entry:
     return Entry(
         method=call.request.method,
         path=call.request.path,
@@ -293,5 +292,5 @@ def _entry(call: Call) -> Entry:
         kind=call.route.kind,
         endpoint_id=call.endpoint_id,
         request_id=call.request_id,
-        at=time.time(),
+        at=at,
     )

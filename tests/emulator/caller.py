@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -83,7 +83,7 @@ async def calling(emulator: Emulator) -> AsyncIterator[Caller]:
         yield Caller(emulator, http)
 
 
-async def lines_of(response: aiohttp.ClientResponse) -> AsyncIterator[str]:
+async def lines_of(response: aiohttp.ClientResponse) -> AsyncGenerator[str, None]:
     async for line in response.content:
         if text := line.decode().rstrip("\n"):
             yield text

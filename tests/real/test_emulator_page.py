@@ -245,6 +245,70 @@ async def test_axe_finds_nothing_serious_and_nothing_is_cut_off_in_any_view(page
         waiting.set()
 
 
+async def test_virtual_time_is_shown_and_moved_and_ages_are_counted_by_it(page: Page, kept: Path) -> None:
+    label = "document.querySelector('#clock').innerText"
+    ran = "[...document.querySelectorAll('.facts div')].find((one) => one.innerText.startsWith('Ran')).innerText"
+    async with Emulator(clock="manual") as emulator, Session(emulator.key, hosts=emulator.hosts) as fal:
+
+        @emulator.endpoint("me/training")
+        async def training(input: Any, job: JobContext) -> Any:
+            job.log("epoch 1")
+            await job.sleep(7200)
+
+        began = emulator.now
+        one = await fal.queue.submit("me/training", {"images": "a.zip"})
+        await page.open(f"{emulator.url}/")
+        await page.until(f"{label}.startsWith('virtual time')")
+        await go(page, f"requests/{one.request_id}", "document.querySelector('.log p')")
+        await page.ask("document.querySelector('#clock summary').click()")
+        buttons = "document.querySelectorAll('#clock button')"
+        await page.ask(f"{buttons}[1].click()")
+        await page.until(f"!{buttons}[1].disabled && {ran}.includes('1 h 0 min')")
+        assert emulator.now == began + 3600
+        await shot_of_each_look(page, kept, "5-virtual-time")
+        await page.ask(f"document.querySelector('#clock input').value = '1e12'; {buttons}[2].click()")
+        await page.until("document.querySelector('#clock .error').innerText.includes('up to the year 9999')")
+        await page.ask(f"document.querySelector('#clock input').value = '3600'; {buttons}[2].click()")
+        await page.until(
+            "document.querySelector('section[aria-label=\"One request\"] .pill').innerText === 'completed'"
+        )
+        assert await page.ask("document.querySelector('#clock .error').innerText") == ""
+        [refused] = page.problems
+        assert "400" in refused
+
+
+async def test_real_time_is_named_and_can_not_be_moved_by_the_page(page: Page) -> None:
+    async with Emulator() as emulator:
+        await page.open(f"{emulator.url}/")
+        await page.until("document.querySelector('#clock').innerText === 'real time'")
+        assert await page.ask("document.querySelector('#clock button')") is None
+        assert page.problems == []
+
+
+async def test_a_workflow_shows_its_steps_and_each_step_leads_back(page: Page, kept: Path) -> None:
+    async with Emulator(clock="auto") as emulator, Session(emulator.key, hosts=emulator.hosts) as fal:
+        nodes = {
+            "text": {"type": "run", "app": "fal-ai/any-llm", "input": {"prompt": "$input.theme"}},
+            "picture": {"type": "run", "app": MODEL, "input": {"prompt": "$text.output"}},
+        }
+        emulator.workflow("me/story", {"nodes": nodes, "output": {"image": "$picture.images.0.url"}})
+        whole = await fal.subscribe("workflows/me/story", {"theme": "sea"})
+        await page.open(f"{emulator.url}/")
+        await go(
+            page, f"requests/{whole.request_id}", "document.querySelectorAll('ol.plain li').length === 2"
+        )
+        steps = "[...document.querySelectorAll('ol.plain li')].map((one) => one.innerText.split(/\\s+/))"
+        assert await page.ask(steps) == [
+            ["completed", "text", "fal-ai/any-llm"],
+            ["completed", "picture", MODEL],
+        ]
+        await shot_of_each_look(page, kept, "6-workflow")
+        await page.ask("document.querySelector('ol.plain a').click()")
+        await page.until("document.querySelector('.facts')?.innerText.includes('Step of workflow')")
+        assert await page.ask("document.querySelector('.facts a').title") == whole.request_id
+        assert page.problems == []
+
+
 async def test_three_moments_of_the_demo_are_shown_as_they_happen(page: Page, kept: Path) -> None:
     size = {"image_size": "landscape_4_3"}
     async with Emulator() as emulator, Session(emulator.key, hosts=emulator.hosts) as fal:

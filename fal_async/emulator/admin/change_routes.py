@@ -54,6 +54,10 @@ def overview(core: Core, watched: str | None = None) -> dict[str, Any]:
             {name: getattr(account, name) for name in ("nickname", "balance", "running", "locked")}
             for account in core.keyring.accounts.values()
         ],
+        "clock": {
+            "kind": core.clock.kind,
+            "virtual": None if core.clock.kind == "real" else core.clock.now(),
+        },
         "watched": None if job is None else [job.state, job.attempts, len(job.logs), job.cancel_requests],
     }
 
@@ -106,7 +110,7 @@ async def _send_changes(
         now = overview(core, watched)
         if now != last:
             last, sent_at = now, time.monotonic()
-            text = json_answer({**now, "now": time.time()}).body
+            text = json_answer({**now, "now": core.clock.now()}).body
             await response.write(b"data: " + text + b"\n\n")
         elif time.monotonic() - sent_at > core.keep_alive:
             sent_at = time.monotonic()
@@ -118,7 +122,7 @@ async def _send_changes(
 
 
 def _overview(order: Order) -> dict[str, Any]:
-    return {**overview(order.core, order.call.query.get("job")), "now": time.time()}
+    return {**overview(order.core, order.call.query.get("job")), "now": order.core.clock.now()}
 
 
 ROUTES: Routes = {("GET", "overview"): _overview, ("GET", "changes"): _changes}

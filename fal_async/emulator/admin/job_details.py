@@ -41,7 +41,8 @@ def brief_job(core: Core, job: Job) -> dict[str, Any]:
 
 def _common(job: Job) -> dict[str, Any]:
     names = (
-        "request_id endpoint_id via submitted_at started_at completed_at attempts error error_type forgotten"
+        "request_id endpoint_id via submitted_at started_at completed_at attempts error error_type "
+        "workflow_request_id forgotten"
     )
     return {
         **{name: getattr(job, name) for name in names.split()},
@@ -70,10 +71,18 @@ def whole_job(core: Core, job: Job) -> dict[str, Any]:
         "price": None if job.price is None else attrs.asdict(job.price),
         "result": None if job.answer is None else _result(job.answer),
         "files": [*files_of(core, job.answer), *data_uris_of(job)],
+        "steps": [_step(core, node, request_id) for node, request_id in job.steps.items()],
         "webhook": _webhook(core, job),
         "requests": [brief_request(number, entry) for number, entry in requests[-_REQUESTS:]],
         "requests_total": len(requests),
     }
+
+
+def _step(core: Core, node: str, request_id: str) -> dict[str, Any]:
+    """Return a step of a workflow; without its state if its request is deleted."""
+    step = core.jobs.by_id.get(request_id)
+    known = {} if step is None else {"state": state_of(step), "endpoint_id": step.endpoint_id}
+    return {"node": node, "request_id": request_id, "state": "deleted", "endpoint_id": None, **known}
 
 
 def _options(job: Job) -> dict[str, Any]:

@@ -42,6 +42,7 @@ export class Live {
     this.stateChanged = stateChanged;
     this.job = null;
     this.shift = 0;
+    this.stands = null;
     document.addEventListener("visibilitychange", () => this.open());
   }
 
@@ -60,12 +61,13 @@ export class Live {
     source.addEventListener("error", () => this.stateChanged("lost"));
     source.addEventListener("message", (event) => {
       const overview = JSON.parse(event.data);
+      this.stands = overview.clock.kind === "real" ? null : overview.now; // virtual time moves only when the emulator says so
       this.shift = overview.now - Date.now() / 1000;
       this.changed(overview);
     });
   }
 
   now() {
-    return Date.now() / 1000 + this.shift;
+    return this.stands ?? Date.now() / 1000 + this.shift;
   }
 }

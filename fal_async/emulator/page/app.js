@@ -2,6 +2,7 @@
 
 import { Live } from "./api.js";
 import { count, dollars, h, say, seconds, setText } from "./dom.js";
+import { Clock } from "./clock.js";
 import { Requests } from "./requests.js";
 import { Endpoints } from "./endpoints.js";
 import { Http } from "./http.js";
@@ -27,6 +28,7 @@ class App {
   constructor() {
     this.live = new Live((overview) => this.changed(overview), (state) => this.linked(state));
     this.view = document.getElementById("view");
+    this.clock = new Clock(document.getElementById("clock"));
     this.counts = {};
     const links = Object.entries(VIEWS).map(([name, [label]]) => {
       this.counts[name] = h("span", { class: "count" });
@@ -71,6 +73,7 @@ class App {
 
   changed(overview) {
     this.overview = overview;
+    this.clock.update(overview);
     const { jobs, accounts } = overview;
     const balance = accounts[0].locked ? "locked" : accounts[0].balance === null ? null : dollars(accounts[0].balance);
     const numbers = [["accepted", jobs.accepted, ""], ["running", jobs.running, "running"], ["queued", jobs.queued, "queued"], ["failed", jobs.failed, "failed"]];

@@ -1,7 +1,7 @@
 // One request in full: timings, result with its files, log as it comes, attempts, webhook, HTTP requests.
 
 import { asClient, one } from "./api.js";
-import { clock, copyButton, count, date, dollars, endpointLink, h, json, link, part, pill, plural, say, seconds, setText, size } from "./dom.js";
+import { clock, copyButton, count, date, dollars, endpointLink, h, jobLink, json, link, part, pill, plural, say, seconds, setText, size } from "./dom.js";
 
 export class JobPanel {
   constructor(app, id, { back = false } = {}) {
@@ -13,15 +13,15 @@ export class JobPanel {
     this.log = h("div", { class: "log", tabindex: "0", "aria-label": "Log", role: "log", "aria-live": "off" });
     this.logHead = h("h3", {}, "Log");
     this.logs = h("section", { class: "stack", "aria-label": "Log", hidden: true }, this.logHead, this.log);
-    this.parts = { facts: part(facts), failure: part(failure), files: part(files), result: part(result), input: part(input), webhook: part(webhook), requests: part(requests) };
-    const { facts: f, failure: e, files: m, result: r, input: i, webhook: w, requests: q } = this.parts;
+    this.parts = { facts: part((job) => facts(job, job.stands ?? app.live.now())), failure: part(failure), files: part(files), result: part(result), steps: part(steps), input: part(input), webhook: part(webhook), requests: part(requests) };
+    const { facts: f, steps: s, failure: e, files: m, result: r, input: i, webhook: w, requests: q } = this.parts;
     this.element = h(
       "section",
       { class: "panel", "aria-label": "One request" },
       h("div", { class: "title" }, this.state, this.name, h("div", { class: "end" }, this.cancel, back && link("#/requests", "Close", { class: "button" }))),
       h("div", { class: "bar" }, h("code", { class: "quiet" }, id), copyButton(id, "Copy id")),
       this.error,
-      f.element, e.element, m.element, r.element, this.logs, i.element, w.element, q.element,
+      f.element, e.element, s.element, m.element, r.element, this.logs, i.element, w.element, q.element,
     );
     this.update();
   }
@@ -56,10 +56,11 @@ export class JobPanel {
     }
     this.name.replaceChildren(endpointLink(job.endpoint_id));
     this.cancel.hidden = job.via !== "queue" || !["queued", "running"].includes(job.state);
-    const { input, logs, result, files, webhook, requests, ...rest } = job;
-    this.parts.facts.update(rest);
+    const { input, logs, result, files, steps, webhook, requests, ...rest } = job;
+    this.parts.facts.update({ ...rest, stands: this.app.live.stands });
     this.parts.failure.update({ error: job.error, error_type: job.error_type, exception: job.exception, status: job.status_code });
     this.parts.files.update(files);
+    this.parts.steps.update(steps);
     this.parts.result.update(result);
     this.parts.input.update({ input, endpoint_id: job.endpoint_id, deleted: job.payloads_deleted });
     this.parts.webhook.update(webhook);
@@ -97,7 +98,7 @@ function line(entry, from) {
   return h("p", { "data-level": entry.level }, h("span", { class: "at" }, Number.isFinite(at) ? seconds(at) : ""), h("span", { class: "level" }, entry.level), h("span", {}, entry.message));
 }
 
-function facts(job) {
+function facts(job, now) {
   const fact = (name, value) => value !== null && value !== undefined && h("div", {}, h("dt", {}, name), h("dd", {}, value));
   const since = (at) => h("span", { "data-since": at });
   const ended = job.completed_at;
@@ -112,6 +113,7 @@ function facts(job) {
     fact("Arrived", h("time", { title: date(job.submitted_at) }, clock(job.submitted_at))),
     fact("Attempts", String(job.attempts)),
     fact("Called by", job.via === "queue" ? "queue" : job.via),
+    fact("Step of workflow", job.workflow_request_id && jobLink(job.workflow_request_id)),
     fact("Account", job.account || "without a key"),
     fact("Inference time", job.inference_time === null ? null : seconds(job.inference_time)),
     fact("Cost", ended ? `${dollars(job.cost)}${job.price ? ` for ${job.billable_units} × ${job.price.unit}` : ""}` : null),
@@ -119,12 +121,12 @@ function facts(job) {
     fact("Forgotten by a restart", job.forgotten ? "yes" : null),
     Object.entries(job.options).map(([name, value]) => fact(name.replaceAll("_", " "), typeof value === "object" ? JSON.stringify(value) : String(value))),
   );
-  return [timeline(job), list];
+  return [timeline(job, now), list];
 }
 
-function timeline(job) {
+function timeline(job, now) {
   if (!job.started_at) return null;
-  const end = job.completed_at ?? Date.now() / 1000;
+  const end = job.completed_at ?? now;
   const waits = h("span", { class: "waits" });
   const runs = h("span", { "data-tone": job.state === "queued" ? "running" : job.state });
   waits.style.flexGrow = 1000 * Math.max(0.001, job.started_at - job.submitted_at);
@@ -157,6 +159,12 @@ function result(found) {
   const about = `${found.status} · ${found.content_type || "no content type"} · ${size(found.size)}`;
   const shown = "document" in found ? json(found.document) : "text" in found ? h("pre", { tabindex: "0" }, found.text) : h("p", { class: "quiet" }, "Not shown here: fetch it as a client does.");
   return [h("div", { class: "section-head" }, h("h3", {}, "Result"), h("span", { class: "quiet small" }, about), "document" in found && copyButton(JSON.stringify(found.document, null, 2))), shown];
+}
+
+function steps(list) {
+  if (!list.length) return null;
+  const rows = list.map((step) => h("li", { class: "bar" }, pill(step.state), jobLink(step.request_id, step.node), h("span", { class: "quiet small" }, step.endpoint_id ?? "")));
+  return [h("h3", {}, plural(list.length, "step")), h("ol", { class: "plain" }, rows)];
 }
 
 function input({ input: value, endpoint_id: id, deleted }) {

@@ -1,7 +1,7 @@
 // The first view: queues with runners and positions, the requests, and one request in full.
 
 import { JobPanel } from "./job.js";
-import { count, endpointLink, h, jobLink, keyed, pill, plural, seconds, setText, clock, showBeside } from "./dom.js";
+import { count, endpointLink, h, jobLink, keyed, pill, plural, seconds, setText, clock, date, showBeside } from "./dom.js";
 import { Table, choice, offer } from "./table.js";
 
 const STATES = ["queued", "running", "completed", "failed", "cancelled"];
@@ -48,10 +48,11 @@ export class Requests {
     const update = (job) => {
       cell.state.replaceChildren(pill(job.state));
       setText(title, job.summary || job.request_id);
-      const more = [job.endpoint_id, job.via === "queue" ? "" : job.via, job.attempts > 1 ? `${job.attempts} attempts` : "", job.error_type ?? ""];
+      const more = [job.endpoint_id, job.via === "queue" ? "" : job.via, job.workflow_request_id ? "step of a workflow" : "", job.attempts > 1 ? `${job.attempts} attempts` : "", job.error_type ?? ""];
       setText(under, more.filter(Boolean).join(" · "));
       if (job.picture && !cell.picture.firstChild) cell.picture.append(h("img", { class: "thumb", src: job.picture, alt: "", loading: "lazy" }));
       setText(cell.when, clock(job.submitted_at));
+      cell.when.title = date(job.submitted_at);
       cell.took.replaceChildren(this.took(job));
     };
     update(job);

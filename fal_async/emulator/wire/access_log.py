@@ -45,7 +45,7 @@ def _line(entry: Entry, response: web.StreamResponse | None, fault: str | None) 
         for text in (shown, (entry.request_id or "")[:_ID])
     )
     status = "---" if response is None else str(response.status)
-    taken = f"{max(time.time() - entry.at, 0) * 1000:.0f} ms"
+    taken = f"{(time.perf_counter() - entry.began) * 1000:.0f} ms"
     asked = f"{clock} {entry.method:6} {entry.kind:13} {shown:28} {request_id:8}"
     line = f"{asked} {status} {taken:>9} {_size(response):>9}"
     return line if fault is None else f"{line}  fault: {fault}"

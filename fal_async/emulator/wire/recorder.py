@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 
@@ -35,7 +36,7 @@ class RecordedRequest:
         endpoint_id: the endpoint that the path names, or None.
         request_id: id of the fal request that the path names or that this HTTP request created, or None.
         status: HTTP status of the answer; None before the answer, or if the connection ended without one.
-        at: time of arrival, in seconds since the epoch.
+        at: time of arrival by the emulator's clock, in seconds since the epoch.
         fault: the kind of the fault that it got, such as "reset"; None without one.
     """
 
@@ -67,6 +68,8 @@ class Entry:
     endpoint_id: str | None
     request_id: str | None
     at: float
+    began: float = attrs.field(factory=time.perf_counter)
+    """Time of arrival by the machine's clock, for measuring how long the answer took."""
     body: bytes = b""
     size: int = 0
     status: int | None = None
@@ -104,7 +107,9 @@ class Recorder:
 
     def requests(self) -> list[RecordedRequest]:
         # A copy, since a test may ask in another thread than that of the emulator.
-        return [RecordedRequest(**attrs.asdict(entry, recurse=False)) for entry in self._entries.copy()]
+        fields = attrs.filters.exclude(attrs.fields(Entry).began)
+        entries = self._entries.copy()
+        return [RecordedRequest(**attrs.asdict(entry, recurse=False, filter=fields)) for entry in entries]
 
     def numbered(self) -> list[tuple[int, Entry]]:
         """Return the stored requests, each with its number among all that were stored, from 0."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-import aiohttp
-
-from fal_async.emulator import Fault, JobContext
-from tests.emulator.caller import Caller, lines_of, until
+from fal_async.emulator import Emulator, Fault, JobContext
+from tests.emulator.caller import Caller, calling, lines_of, until
 from tests.emulator.gate import Gate
 
 
@@ -19,11 +17,12 @@ from tests.emulator.gate import Gate
 async def changes(caller: Caller, **query: str) -> AsyncIterator[AsyncIterator[Any]]:
     async with caller.http.get(f"{caller.emulator.url}/_emulator/changes", params=query) as answer:
         assert answer.headers["Content-Type"] == "text/event-stream"
-        yield _overviews(answer)
+        async with aclosing(lines_of(answer)) as lines, aclosing(_overviews(lines)) as overviews:
+            yield overviews
 
 
-async def _overviews(answer: aiohttp.ClientResponse) -> AsyncIterator[Any]:
-    async for line in lines_of(answer):
+async def _overviews(lines: AsyncIterator[str]) -> AsyncGenerator[Any, None]:
+    async for line in lines:
         if line.startswith("data: "):
             yield json.loads(line.removeprefix("data: "))
 
@@ -84,3 +83,20 @@ async def test_an_emulator_stops_while_a_page_is_open(caller: Caller) -> None:
     async with changes(caller) as overviews:
         await seen(overviews, lambda _: True)
         await caller.emulator.stop()
+
+
+async def test_the_page_is_sent_the_virtual_time_whenever_it_has_moved() -> None:
+    async with calling(Emulator(clock="manual")) as caller, changes(caller) as overviews:
+        first = await seen(overviews, lambda _: True)
+        assert (first["clock"], first["now"]) == (
+            {"kind": "manual", "virtual": caller.emulator.now},
+            caller.emulator.now,
+        )
+        await caller.emulator.advance(60)
+        moved = await seen(overviews, lambda overview: overview["now"] > first["now"])
+        assert moved["now"] == first["now"] + 60
+
+
+async def test_the_page_is_told_that_the_time_is_real(caller: Caller) -> None:
+    async with changes(caller) as overviews:
+        assert (await seen(overviews, lambda _: True))["clock"] == {"kind": "real", "virtual": None}

@@ -99,3 +99,10 @@ def test_the_recorder_drops_old_requests_above_its_limit_of_bytes() -> None:
     # The latest one is kept, whatever its size.
     assert [len(one.body) for one in recorder.requests()] == [200]
     assert recorder.count("run") == 4
+
+
+async def test_a_request_arrives_by_the_clock_of_the_emulator() -> None:
+    async with calling(Emulator(clock="manual")) as caller:
+        await caller.emulator.advance(3_600)
+        await caller.run("me/a", {})
+        assert [request.at for request in caller.emulator.requests] == [caller.emulator.now]
