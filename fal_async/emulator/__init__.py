@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fal_async.emulator.jobs.polls import Polls
     from fal_async.emulator.jobs.realtime_options import RealtimeOptions
     from fal_async.emulator.network_guard import NetworkGuard, NetworkGuardError
+    from fal_async.emulator.scopes.scope import Scope
     from fal_async.emulator.server import Emulator
     from fal_async.emulator.webhooks.deliveries import WebhookAttempt, WebhookPolicy
     from fal_async.emulator.wire.answers import Answer, ModelError
@@ -48,6 +49,7 @@ __all__ = [
     "RealtimeOptions",
     "RecordedRequest",
     "RequestHistory",
+    "Scope",
     "WebhookAttempt",
     "WebhookPolicy",
 ]
@@ -67,6 +69,7 @@ _HOMES = {
     "RealtimeOptions": "jobs.realtime_options",
     "RecordedRequest": "wire.recorder",
     "RequestHistory": "accounts.history",
+    "Scope": "scopes.scope",
     "WebhookAttempt": "webhooks.deliveries",
     "WebhookPolicy": "webhooks.deliveries",
 }

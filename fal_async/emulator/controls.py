@@ -16,7 +16,7 @@ from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.jobs.books import Books
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.storage.upload_store import Upload
-from fal_async.emulator.verification import Checkpoint, Verification
+from fal_async.emulator.verification import Checkpoint, Evidence, Verification
 from fal_async.emulator.webhooks.deliveries import Webhooks
 from fal_async.emulator.wire.access_log import AccessLog
 from fal_async.emulator.wire.recorder import RecordedRequest
@@ -174,7 +174,7 @@ class Controls:
 
     def checkpoint(self) -> Checkpoint:
         """Return what has happened so far, for `verify(since=...)` of an emulator that several tests share."""
-        return Checkpoint.of(self._core)
+        return Checkpoint.of(Evidence.of(self._core))
 
     def verify(
         self,
@@ -209,7 +209,7 @@ class Controls:
         checks = Verification(
             faults=faults, endpoints=endpoints, unexpected=unexpected, running=running, repeats=repeats
         )
-        if problems := checks.problems(self._core, since or self._created):
+        if problems := checks.problems(Evidence.of(self._core), since or self._created):
             raise AssertionError("\n- ".join(["the checks of the emulator failed:", *problems]))
 
     # Faults, keys, tokens, webhooks and files that a test can change.

@@ -25,6 +25,7 @@ from fal_async.emulator.event_loop import EmulatorLoop
 from fal_async.emulator.faults.choice import Choice
 from fal_async.emulator.faults.effect import NO_EFFECT, Effect
 from fal_async.emulator.faults.script import FaultScript
+from fal_async.emulator.jobs.books import Books
 from fal_async.emulator.jobs.endpoints import Endpoint, EndpointTable
 from fal_async.emulator.jobs.job import Job, JobContext
 from fal_async.emulator.jobs.job_store import JobStore
@@ -112,6 +113,16 @@ class CallSource(Protocol):
         ...
 
 
+@attrs.frozen(kw_only=True, eq=False)
+class ScopeParts:
+    """The parts that one scope has of its own."""
+
+    account: Account
+    faults: FaultScript
+    recorder: Recorder
+    books: Books
+
+
 @attrs.frozen(kw_only=True)
 class Core:
     """The parts of one emulator."""
@@ -137,6 +148,8 @@ class Core:
     workflows: WorkflowStore = attrs.field(factory=WorkflowStore)
     declared: dict[str, Replaced] = attrs.field(factory=dict)
     """The endpoints that were added over HTTP, by id."""
+    scopes: dict[str, ScopeParts] = attrs.field(factory=dict)
+    """The open scopes by name, which is the nickname of their account."""
     key_values: KeyValueStore = attrs.field(factory=KeyValueStore)
     recordings: CallSource | None = None
 

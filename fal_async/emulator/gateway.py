@@ -8,10 +8,11 @@ from aiohttp import web
 
 from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.admin.page_routes import PAGE, wants_page
-from fal_async.emulator.core import Call, Core, Reply
+from fal_async.emulator.core import Call, Core, Reply, ScopeParts
 from fal_async.emulator.downtime import Downtime
 from fal_async.emulator.faults.delivery import deliver, stall
 from fal_async.emulator.faults.effect import NO_EFFECT
+from fal_async.emulator.faults.fault import Fault
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.operations import (
     files,
@@ -34,6 +35,7 @@ from fal_async.emulator.operations.other_hosts import key_values, wma
 from fal_async.emulator.operations.other_hosts.model_text import model_text
 from fal_async.emulator.operations.platform import platform_operations
 from fal_async.emulator.operations.request_choice import chosen_fault
+from fal_async.emulator.scopes.life import scope_of
 from fal_async.emulator.storage.upload_body import STREAMED, Body
 from fal_async.emulator.wire.answers import (
     Answer,
@@ -157,11 +159,12 @@ class Gateway:
         except web.RequestPayloadError as error:
             return to_response(bad_request(f"The request body could not be read: {error}"))
         self._core.clock.stir()
-        entry = self._recorded(call)
+        scope = scope_of(self._core, call)
+        entry = self._recorded(call, scope)
         if call.route.kind in STREAMED:
             _continue(request)
             call.streamed = Body(request, entry)
-        fault = chosen_fault(self._core, call) or self._core.faults.take(call.route.kind, call.endpoint_id)
+        fault = self._fault_of(call, scope)
         call.effect = NO_EFFECT if fault is None else fault.effect
         response = None
         try:
@@ -182,12 +185,22 @@ class Gateway:
                     ended(entry, response, entry.fault)
         return no_answer() if response is None else response
 
-    def _recorded(self, call: Call) -> Entry | None:
+    def _recorded(self, call: Call, scope: ScopeParts | None) -> Entry | None:
         """Count a request, and return its entry; None if it would be neither stored nor logged."""
         recorder = self._core.recorder
         entry = _entry(call, self._core.clock.now()) if recorder.keeps or recorder.ended is not None else None
         recorder.open(call.route.kind, entry)
+        if scope is not None:
+            scope.recorder.open(call.route.kind, entry)
         return entry
+
+    def _fault_of(self, call: Call, scope: ScopeParts | None) -> Fault | None:
+        """Return the fault that the call chooses, or that of its scope, or that of the emulator; None without one."""
+        kind, endpoint_id = call.route.kind, call.endpoint_id
+        chosen = chosen_fault(self._core, call)
+        if chosen is None and scope is not None:
+            chosen = scope.faults.take(kind, endpoint_id)
+        return self._core.faults.take(kind, endpoint_id) if chosen is None else chosen
 
     async def _respond(self, call: Call) -> web.StreamResponse | None:
         """Return the response of a call with a fault, or None if the connection ends without an answer."""

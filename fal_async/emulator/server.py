@@ -34,6 +34,8 @@ from fal_async.emulator.listener import Listener
 from fal_async.emulator.loop_thread import LoopThread
 from fal_async.emulator.registration import Registration
 from fal_async.emulator.schemas.endpoint_parts import checked_stand_ins
+from fal_async.emulator.scopes.life import open_scope
+from fal_async.emulator.scopes.scope import Scope
 from fal_async.emulator.storage.file_store import FileStore
 from fal_async.emulator.storage.upload_store import MAX_TOKEN_LIFETIME, UploadStore
 from fal_async.emulator.timing.clock import ClockKind
@@ -380,6 +382,25 @@ class Emulator(Controls, Registration):
         from fal_async.config import Hosts  # the only thing that the emulator imports from the client
 
         return Hosts.local(self.url)
+
+    @called_in_loop
+    def scope(self, name: str | None = None, *, key: str | None = None) -> Scope:
+        """Open a part of the emulator for one test, with its own key, faults, jobs, books and requests.
+
+        `with emulator.scope("checkout") as scope:` or `async with` closes it at the end. Its clients use
+        `scope.key`.
+
+        Args:
+            name: its name, which no open scope and no account may have. None (default): the emulator chooses one.
+            key: its API key, in the form id:secret. None (default): a new one.
+
+        Returns:
+            The scope.
+
+        Raises:
+            ValueError: If the key does not have the form id:secret, or the name or the key is already in use.
+        """
+        return Scope(self._core, open_scope(self._core, name, key), self)
 
     @property
     def connections_opened(self) -> int:

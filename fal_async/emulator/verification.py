@@ -3,21 +3,52 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import attrs
 
-from fal_async.emulator.core import Core
+from fal_async.emulator.core import Core, ScopeParts
 from fal_async.emulator.event_loop import running_loop
 from fal_async.emulator.faults.fault import Fault
+from fal_async.emulator.faults.script import FaultScript
+from fal_async.emulator.jobs.books import Books
 from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.jobs.served import Served
-from fal_async.emulator.wire.recorder import RecordedRequest
+from fal_async.emulator.wire.recorder import RecordedRequest, Recorder
 
 _ENDING_LIMIT = 1.0
 """Seconds for which running requests may still end, because a client that left is noticed a little later."""
 _LONGEST = 5
 """How many requests of one kind are named."""
+
+
+@attrs.frozen(kw_only=True)
+class Evidence:
+    """What the checks look at: everything that an emulator has seen, or what belongs to one scope of it."""
+
+    core: Core
+    faults: FaultScript
+    recorder: Recorder
+    books: Books
+    jobs: Mapping[str, Job]
+
+    @classmethod
+    def of(cls, core: Core, scope: ScopeParts | None = None) -> Evidence:
+        if scope is not None:
+            return cls(
+                core=core,
+                faults=scope.faults,
+                recorder=scope.recorder,
+                books=scope.books,
+                jobs=core.jobs.of(scope.account),
+            )
+        return cls(
+            core=core,
+            faults=core.faults,
+            recorder=core.recorder,
+            books=core.jobs.books,
+            jobs=core.jobs.of(None),
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -43,18 +74,18 @@ class Checkpoint:
         return Checkpoint(endpoints=self.endpoints)
 
     @classmethod
-    def of(cls, core: Core) -> Checkpoint:
+    def of(cls, seen: Evidence) -> Checkpoint:
         """Return the present state.
 
         Args:
-            core: the parts of the emulator.
+            seen: what has happened so far.
         """
         return cls(
-            endpoints=frozenset(core.endpoints),
-            faults=tuple(core.faults),
-            jobs=frozenset(list(core.jobs.by_id)),
-            requests=core.recorder.count(),
-            accepted={(line.endpoint_id, line.input_digest): line.taken for line in core.jobs.books},
+            endpoints=frozenset(seen.core.endpoints),
+            faults=tuple(seen.faults),
+            jobs=frozenset(seen.jobs),
+            requests=seen.recorder.count(),
+            accepted={(line.endpoint_id, line.input_digest): line.taken for line in seen.books},
         )
 
 
@@ -68,7 +99,7 @@ class Verification:
     running: bool = True
     repeats: bool = True
 
-    def problems(self, core: Core, since: Checkpoint) -> list[str]:
+    def problems(self, seen: Evidence, since: Checkpoint) -> list[str]:
         """Return one line for each problem, with the argument that switches its check off."""
         checks = {
             "faults": _unused_faults,
@@ -82,7 +113,7 @@ class Verification:
             f"{problem} [{name}=False allows it]"
             for name, check in checks.items()
             if made[name]
-            for problem in _shortened(list(check(core, since)))
+            for problem in _shortened(list(check(seen, since)))
         ]
 
 
@@ -91,8 +122,8 @@ def _shortened(problems: list[str]) -> list[str]:
     return problems if more <= 0 else [*problems[:_LONGEST], f"... and {more} more like this"]
 
 
-def _unused_faults(core: Core, since: Checkpoint) -> Iterator[str]:
-    for fault in core.faults.never_applied():
+def _unused_faults(seen: Evidence, since: Checkpoint) -> Iterator[str]:
+    for fault in seen.faults.never_applied():
         if fault not in since.faults and fault.chance == 1:
             calls = "call" if fault.on == "any" else f"call of {fault.on!r}"
             of = "" if fault.endpoint_id is None else f" of {fault.endpoint_id}"
@@ -100,27 +131,27 @@ def _unused_faults(core: Core, since: Checkpoint) -> Iterator[str]:
             yield f"the fault {fault.kind!r} has never applied: there was no {calls}{of}{late}"
 
 
-def _uncalled_endpoints(core: Core, since: Checkpoint) -> Iterator[str]:
-    called = {job.served for job in list(core.jobs.by_id.values())}
-    for served in core.endpoints:
+def _uncalled_endpoints(seen: Evidence, since: Checkpoint) -> Iterator[str]:
+    called = {job.served for job in seen.jobs.values()}
+    for served in seen.core.endpoints:
         if (
             served not in since.endpoints
             and served not in called
-            and not core.jobs.books.total(served.endpoint_id)
+            and not seen.books.total(served.endpoint_id)
         ):
             yield f"the endpoint {served.endpoint_id} was never called"
 
 
-def _unexpected_requests(core: Core, since: Checkpoint) -> Iterator[str]:
-    requests = core.recorder.requests()
+def _unexpected_requests(seen: Evidence, since: Checkpoint) -> Iterator[str]:
+    requests = seen.recorder.requests()
     # Fewer may be stored than have arrived. After `clear_requests`, all of them are new.
-    before = len(requests) - (core.recorder.count() - since.requests)
+    before = len(requests) - (seen.recorder.count() - since.requests)
     for request in requests[before if 0 <= before <= len(requests) else 0 :]:
-        if (reason := _reason(core, request)) is not None:
+        if (reason := _reason(seen, request)) is not None:
             yield f"{request.method} {_shown(request)} was answered with {request.status}: {reason}"
 
 
-def _reason(core: Core, request: RecordedRequest) -> str | None:
+def _reason(seen: Evidence, request: RecordedRequest) -> str | None:
     """Return why a working program would not send a request; None if it might, or if the request got a fault."""
     if request.fault is not None:
         return None
@@ -131,9 +162,11 @@ def _reason(core: Core, request: RecordedRequest) -> str | None:
     if request.kind == "wrong_method":
         return "fal does not accept this method here"
     if request.status == 404 and request.endpoint_id is not None:
-        if core.endpoints.serving(request.endpoint_id) is None and not _is_app(core, request.endpoint_id):
+        if seen.core.endpoints.serving(request.endpoint_id) is None and not _is_app(
+            seen.core, request.endpoint_id
+        ):
             return f"no endpoint {request.endpoint_id} is registered"
-        if request.request_id is not None and request.request_id not in core.jobs.by_id:
+        if request.request_id is not None and request.request_id not in seen.jobs:
             return f"there is no request {request.request_id}"
     return None
 
@@ -147,9 +180,9 @@ def _shown(request: RecordedRequest) -> str:
     return request.path if len(request.path) <= 100 else request.path[:100] + "..."
 
 
-def _running_jobs(core: Core, since: Checkpoint) -> Iterator[str]:
-    jobs = [job for key, job in list(core.jobs.by_id.items()) if key not in since.jobs and not job.forgotten]
-    _wait_for_ends(core, jobs)
+def _running_jobs(seen: Evidence, since: Checkpoint) -> Iterator[str]:
+    jobs = [job for key, job in seen.jobs.items() if key not in since.jobs and not job.forgotten]
+    _wait_for_ends(seen.core, jobs)
     for job in jobs:
         if job.state != COMPLETED:
             way_out = "wait for its result, or cancel it"
@@ -165,8 +198,8 @@ def _wait_for_ends(core: Core, jobs: list[Job]) -> None:
         time.sleep(0.005)
 
 
-def _repeated_inputs(core: Core, since: Checkpoint) -> Iterator[str]:
-    for line in core.jobs.books.repeated():
+def _repeated_inputs(seen: Evidence, since: Checkpoint) -> Iterator[str]:
+    for line in seen.books.repeated():
         before = since.accepted.get((line.endpoint_id, line.input_digest), 0)
         new = line.request_ids[before:]
         if len(new) > 1:

@@ -52,7 +52,7 @@ _EMULATOR_FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"core"}),
     frozenset({"verification", "workflows"}),
     frozenset({"controls", "downtime", "operations", "registration"}),
-    frozenset({"operations.mounted", "declared", "recordings"}),
+    frozenset({"operations.mounted", "declared", "recordings", "scopes"}),
     frozenset({"admin"}),
     frozenset({"gateway"}),
     frozenset({"server"}),

@@ -40,6 +40,8 @@ class Account:
         running: how many of its requests run now.
         balance: US dollars that it has left, which each billed request lowers. At 0, submits and direct calls get
             403, exhausted balance (protocol 9.4), until a test sets a higher one. None (default): no limit.
+        is_scope: whether it is the account of a scope, which `Emulator.scope` made. Its requests have runners of
+            their own, so that they do not wait for those of other accounts.
     """
 
     nickname: str
@@ -48,6 +50,7 @@ class Account:
     concurrency: int | None = attrs.field(default=None, validator=_concurrency)
     running: int = attrs.field(default=0, init=False)
     balance: Decimal | None = attrs.field(default=None, converter=_balance, init=False)
+    is_scope: bool = attrs.field(default=False, on_setattr=attrs.setters.frozen)
     _locked: frozenset[str] | bool = attrs.field(default=False, init=False, repr=False)
     _rack: KeyRack = attrs.field(factory=KeyRack, init=False, repr=False)
 

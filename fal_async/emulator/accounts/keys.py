@@ -45,15 +45,31 @@ class Keyring:
         self._known: dict[str, Credential] = {}
         """The latest credential of each API key, shared by the jobs of all calls with the key."""
 
-    def add(self, key: str, *, nickname: str | None = None, concurrency: int | None = None) -> Account:
+    def add(
+        self,
+        key: str,
+        *,
+        nickname: str | None = None,
+        concurrency: int | None = None,
+        is_scope: bool = False,
+    ) -> Account:
         """Add an account. Raise ValueError for a malformed key, or if the key or the nickname is in use."""
         name = checked_key(key).partition(":")[0] if nickname is None else nickname
         if not name or name in self.accounts or any(other.find_key(key) for other in self.accounts.values()):
             raise ValueError(
                 f"an account with the nickname {name!r} or with this key already exists: pass another one"
             )
-        account = self.accounts[name] = Account(nickname=name, key=key, concurrency=concurrency)
+        account = Account(nickname=name, key=key, concurrency=concurrency, is_scope=is_scope)
+        self.accounts[name] = account
         return account
+
+    def remove(self, account: Account) -> None:
+        """Refuse all keys and tokens of an account from now on. An account that is already removed is ignored."""
+        if self.accounts.get(account.nickname) is account:
+            del self.accounts[account.nickname]
+        self._known = {given: known for given, known in self._known.items() if known.account is not account}
+        self._tokens = {token: held for token, held in self._tokens.items() if held[1] is not account}
+        self._logins = {token: held for token, held in self._logins.items() if held[1] is not account}
 
     def named(self, nickname: str | None) -> Account:
         """Return an account, for None the emulator's own. Raise KeyError if there is no such account."""

@@ -56,9 +56,11 @@ class RealtimeTokenStore:
             if grant.expires_at > now
         ]
 
-    def revoke(self) -> None:
-        """Refuse all tokens issued so far."""
-        self._grants.clear()
+    def revoke(self, account: Account | None = None) -> None:
+        """Refuse the tokens issued so far: those of one account, or for None all."""
+        self._grants = {
+            token: grant for token, grant in self._grants.items() if account not in (None, grant.account)
+        }
 
 
 def _jwt(apps: list[str], expires_at: float) -> str:

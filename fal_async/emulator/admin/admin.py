@@ -22,6 +22,7 @@ from fal_async.emulator.admin import (
     outage_routes,
     page_routes,
     request_routes,
+    scope_routes,
     webhook_routes,
 )
 from fal_async.emulator.admin.order import Order, Routes, find
@@ -42,6 +43,7 @@ ROUTES: Routes = {
     **outage_routes.ROUTES,
     **account_routes.ROUTES,
     **webhook_routes.ROUTES,
+    **scope_routes.ROUTES,
     **clock_routes.ROUTES,
     **page_routes.ROUTES,
 }

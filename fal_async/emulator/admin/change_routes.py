@@ -39,7 +39,7 @@ def overview(core: Core, watched: str | None = None) -> dict[str, Any]:
         "jobs": {"accepted": jobs.accepted, "kept": len(jobs.by_id), "queued": waiting, "running": running}
         | {"ended": jobs.ended_count, "failed": jobs.failed_count},
         "queues": queues[:_QUEUES],
-        "used": sorted(queue["endpoint_id"] for queue in queues),
+        "used": sorted({queue["endpoint_id"] for queue in queues}),
         "http": core.recorder.count(),
         "records": core.recorder.keeps,
         "webhooks": {"ended": core.webhooks.ended, "under_way": core.webhooks.under_way},
@@ -66,6 +66,7 @@ def _queue(runners: Runners) -> dict[str, Any]:
     running = runners.running
     return {
         "endpoint_id": runners.endpoint.endpoint_id,
+        "scope": runners.scope,
         "runners": runners.endpoint.runners,
         "busy": len(running),
         "running": [_running(job) for job in running[:_RUNNING]],

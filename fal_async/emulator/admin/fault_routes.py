@@ -13,7 +13,7 @@ from fal_async.emulator.faults.kinds import DEFAULTS, KINDS, fields_of
 
 
 def _faults(order: Order) -> list[dict[str, Any]]:
-    return [fault.to_json() for fault in order.core.faults]
+    return [fault.to_json() for fault in order.faults]
 
 
 def _read(wanted: Any) -> list[Fault]:
@@ -23,17 +23,17 @@ def _read(wanted: Any) -> list[Fault]:
 def _add(order: Order) -> list[dict[str, Any]]:
     """Add one fault or a list of faults; if one of them is invalid, none is added."""
     faults = _read(order.wanted)
-    order.core.faults.add(*faults)
+    order.faults.add(*faults)
     return [fault.to_json() for fault in faults]
 
 
 def _remove(order: Order) -> None:
     """Remove one fault or a list of faults, given as they were added; without a body, all."""
     if not order.call.body.strip():
-        order.core.faults.clear()
+        order.faults.clear()
         return
     for fault in _read(order.wanted):
-        order.core.faults.remove(fault)
+        order.faults.remove(fault)
 
 
 def _kinds(_: Order) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _default(kind: str, name: str, usual: Any) -> Any:
 
 def _seed(order: Order) -> None:
     """Read `{"seed"}`."""
-    order.core.faults.seed(int(order.wanted["seed"]))
+    order.faults.seed(int(order.wanted["seed"]))
 
 
 ROUTES: Routes = {

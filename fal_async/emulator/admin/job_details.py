@@ -62,7 +62,9 @@ def whole_job(core: Core, job: Job) -> dict[str, Any]:
     return {
         **_common(job),
         **{name: getattr(job, name) for name in names.split()},
-        "queue_position": core.runners.of(job.served).position(job) if job.state == IN_QUEUE else None,
+        "queue_position": core.runners.of(job.served, job.account).position(job)
+        if job.state == IN_QUEUE
+        else None,
         "input": shortened(job.input),
         "options": _options(job),
         "logs": shortened(job.logs[-_LOGS:]),

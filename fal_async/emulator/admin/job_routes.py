@@ -19,13 +19,13 @@ from fal_async.emulator.wire.answers import Answer, json_answer, request_error
 
 
 def _summary(order: Order) -> dict[str, Any]:
-    core, jobs = order.core, list(order.core.jobs)
+    faults, jobs = order.faults, list(order.jobs)
     return {
-        "counts": core.recorder.counts(),
+        "counts": order.recorder.counts(),
         "jobs": len(jobs),
         "states": Counter(job.state for job in jobs),
-        "faults": len(core.faults),
-        "faults_struck": core.faults.struck,
+        "faults": len(faults),
+        "faults_struck": faults.struck,
     }
 
 
@@ -33,7 +33,7 @@ async def _jobs(order: Order) -> Answer:
     """List jobs, as `listed.py` describes, filtered by the query's `endpoint` and `state`."""
     core, wish = order.core, wish_of(order.call.query)
     return await listed(
-        core.jobs,
+        order.jobs,
         wish,
         name=lambda job: job.request_id,
         fits=_filter(order.call.query),
@@ -78,7 +78,7 @@ def _books(order: Order) -> dict[str, Any]:
     `books/inputs` returns all inputs.
     """
     sums: dict[str, dict[str, Any]] = {}
-    for line in order.core.jobs.books:
+    for line in order.books:
         one = sums.setdefault(line.endpoint_id, {"taken": 0, "inputs": 0, "repeated": []})
         one["taken"] += line.taken
         one["inputs"] += 1
@@ -88,7 +88,7 @@ def _books(order: Order) -> dict[str, Any]:
 
 
 def _inputs(order: Order) -> list[dict[str, Any]]:
-    return [_line(line) for line in order.core.jobs.books]
+    return [_line(line) for line in order.books]
 
 
 def _line(line: Line) -> dict[str, Any]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
 
-from fal_async.emulator.core import Call, Core
+from fal_async.emulator.core import Call, Core, ScopeParts
 from fal_async.emulator.downtime import Downtime
+from fal_async.emulator.faults.script import FaultScript
+from fal_async.emulator.jobs.books import Books
+from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.registration import Registration
+from fal_async.emulator.wire.recorder import Recorder
 
 
 @attrs.frozen(kw_only=True)
@@ -31,6 +35,39 @@ class Order:
     call: Call
     wanted: Any
     name: str
+
+    @property
+    def scope(self) -> ScopeParts | None:
+        """The scope that the query names; None without one. KeyError if it is not open."""
+        name = self.call.query.get("scope")
+        return None if name is None else scope_named(self.core, name)
+
+    @property
+    def faults(self) -> FaultScript:
+        """The faults of the scope that the query names; without one, those of the emulator."""
+        return self.core.faults if self.scope is None else self.scope.faults
+
+    @property
+    def recorder(self) -> Recorder:
+        """The recorder of the scope that the query names; without one, that of the emulator."""
+        return self.core.recorder if self.scope is None else self.scope.recorder
+
+    @property
+    def books(self) -> Books:
+        """The books of the scope that the query names; without one, those of the emulator."""
+        return self.core.jobs.books if self.scope is None else self.scope.books
+
+    @property
+    def jobs(self) -> Iterable[Job]:
+        """The jobs of the scope that the query names; without one, all."""
+        return self.core.jobs if self.scope is None else self.core.jobs.of(self.scope.account).values()
+
+
+def scope_named(core: Core, name: str) -> ScopeParts:
+    """Return an open scope. Raise KeyError if there is none of this name."""
+    if name not in core.scopes:
+        raise KeyError(f"scope {name}")
+    return core.scopes[name]
 
 
 Action = Callable[[Order], Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from fal_async.emulator.admin.listed import listed, wish_of
@@ -17,7 +17,7 @@ _LOGIN = "token"
 
 
 async def _requests(order: Order) -> Answer:
-    """List HTTP requests, as `listed.py` describes, filtered by the query's `kind` and `endpoint`."""
+    """List HTTP requests, as `listed.py` describes, filtered by the query's `kind`, `endpoint` and `scope`."""
     recorder, wish = order.core.recorder, wish_of(order.call.query)
     if not recorder.keeps:
         raise ValueError("requests are not kept: start the emulator without --keep-requests 0 (record=False)")
@@ -25,18 +25,21 @@ async def _requests(order: Order) -> Answer:
         recorder.numbered(),
         wish,
         name=lambda numbered: str(numbered[0]),
-        fits=_filter(order.call.query),
+        fits=_filter(order),
         texts=_texts,
         shown=lambda numbered: brief_request(*numbered) if wish.brief else _whole(*numbered),
     )
 
 
-def _filter(query: Mapping[str, str]) -> Callable[[Numbered], bool] | None:
-    kind, endpoint = query.get("kind"), query.get("endpoint")
-    if not kind and not endpoint:
+def _filter(order: Order) -> Callable[[Numbered], bool] | None:
+    kind, endpoint = order.call.query.get("kind"), order.call.query.get("endpoint")
+    own = None if order.scope is None else {entry for _, entry in order.recorder.numbered()}
+    if not kind and not endpoint and own is None:
         return None
     return lambda numbered: (
-        (not kind or numbered[1].kind == kind) and (not endpoint or numbered[1].endpoint_id == endpoint)
+        (not kind or numbered[1].kind == kind)
+        and (not endpoint or numbered[1].endpoint_id == endpoint)
+        and (own is None or numbered[1] in own)
     )
 
 
@@ -74,7 +77,7 @@ def _one(order: Order) -> Answer:
 
 
 def _clear(order: Order) -> None:
-    order.core.recorder.clear()
+    order.recorder.clear()
 
 
 ROUTES: Routes = {

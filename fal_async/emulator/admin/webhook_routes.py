@@ -9,15 +9,16 @@ import attrs
 from fal_async.emulator.admin.job_details import brief_attempt
 from fal_async.emulator.admin.listed import listed, wish_of
 from fal_async.emulator.admin.order import Order, Routes
+from fal_async.emulator.scopes.scope_webhooks import attempts_of
 from fal_async.emulator.webhooks.deliveries import WebhookAttempt
 from fal_async.emulator.wire.answers import Answer
 
 
 async def _attempts(order: Order) -> Answer:
-    """List the attempts, as `listed.py` describes."""
-    wish = wish_of(order.call.query)
+    """List the attempts, as `listed.py` describes, filtered by the query's `scope`."""
+    core, wish, scope = order.core, wish_of(order.call.query), order.scope
     return await listed(
-        order.core.webhooks.attempts,
+        core.webhooks.attempts if scope is None else attempts_of(core, scope.account),
         wish,
         name=lambda attempt: f"{attempt.request_id} {attempt.at}",
         fits=None,

@@ -37,11 +37,14 @@ class FaultScript:
 
     Attributes:
         struck: how many calls got a fault so far. A test checks with it that its fault has applied.
+        first_seed: the seed with which the script was created; those of scopes begin with the same one.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, *, has_port: bool = True) -> None:
         self._entries: list[_Entry] = []
+        self.first_seed: int = seed
         self._random = random.Random(seed)
+        self._has_port = has_port
         self._lock = threading.Lock()  # tests may add and remove faults in another thread
         self.struck: int = 0
 
@@ -82,10 +85,16 @@ class FaultScript:
             *faults: the faults, in the order in which they apply.
 
         Raises:
-            ValueError: If the kind of a fault cannot change the operation in its `on`; then none is added.
+            ValueError: If the kind of a fault cannot change the operation in its `on`, or if a fault of a scope
+                would stop the whole emulator; then none is added.
         """
         for fault in faults:
             check_operation(fault.kind, fault.on)
+            if not self._has_port and fault.effect.away is not None:
+                raise ValueError(
+                    f"a fault of kind {fault.kind!r} stops the emulator for all scopes: use Fault.reset() in a "
+                    "scope, or add it to the faults of the emulator"
+                )
         with self._lock:
             self._entries.extend(_Entry(fault, fault.after, fault.times) for fault in faults)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.accounts.prices import PriceList
 from fal_async.emulator.event_loop import EmulatorLoop
 from fal_async.emulator.jobs.books import Books
@@ -51,6 +52,8 @@ class JobStore:
         self._random = random.Random()  # much faster than the system's random numbers
         self.by_id: Mapping[str, Job] = MappingProxyType(self._jobs)
         self.books: Books = Books()
+        self.books_of_scopes: dict[Account, Books] = {}
+        """Further books, each with the requests of one account only."""
         self.accepted: int = 0
         self.ended_count: int = 0
         self.failed_count: int = 0
@@ -91,6 +94,8 @@ class JobStore:
         self.accepted += 1
         if via in _BOOKED:
             self.books.enter(endpoint_id, input, job.request_id)
+            if job.account.is_scope and (own := self.books_of_scopes.get(job.account)) is not None:
+                own.enter(endpoint_id, input, job.request_id)
         self._drop_old_jobs()
         return job
 
@@ -111,6 +116,14 @@ class JobStore:
         if job is None or job.forgotten or self._expired(job) or self._is_forgotten(job):
             return None
         return job
+
+    def of(self, account: Account | None) -> dict[str, Job]:
+        """Return the jobs of one account, or for None all jobs, by request id, in order of arrival."""
+        # A copy, since a test may ask in another thread than that of the emulator.
+        jobs = self._jobs.copy()
+        return (
+            jobs if account is None else {name: job for name, job in jobs.items() if job.account is account}
+        )
 
     def forget(self) -> None:
         """Make all jobs unknown to clients, as a restart without memory does; tests still see them."""

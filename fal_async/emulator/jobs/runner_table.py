@@ -14,7 +14,10 @@ from fal_async.emulator.timing.clock import Clock
 
 
 class RunnerTable:
-    """The runners of all endpoints, made when they are first used."""
+    """The runners of all endpoints, made when they are first used.
+
+    The account of a scope has runners of its own, so that its requests do not wait for those of other tests.
+    """
 
     def __init__(
         self,
@@ -34,18 +37,33 @@ class RunnerTable:
             new_id=new_id,
             place_free=self._place_free,
         )
-        self._runners: dict[Served, Runners] = {}
+        self._runners: dict[tuple[Served, Account | None], Runners] = {}
+        self._closed: set[Account] = set()
+        """Accounts of closed scopes, some of whose requests may still run."""
 
     def __iter__(self) -> Iterator[Runners]:
         return iter(self._runners.values())
 
-    def of(self, endpoint: Served) -> Runners:
+    def of(self, endpoint: Served, account: Account) -> Runners:
         # Keyed by the endpoint, not by its id: a new deployment under the same id gets new runners, while the old
         # runners finish their jobs.
-        runners = self._runners.get(endpoint)
+        key = endpoint, account if account.is_scope else None
+        runners = self._runners.get(key)
         if runners is None:
-            runners = self._runners[endpoint] = self._make(endpoint)
+            runners = self._runners[key] = self._make(
+                endpoint, scope=None if key[1] is None else account.nickname
+            )
         return runners
+
+    def close_scope(self, account: Account) -> None:
+        """Stop the requests of an account, and delete the runners of closed scopes that have none left."""
+        self._closed.add(account)
+        for key, runners in list(self._runners.items()):
+            if key[1] is account:
+                runners.stop_all("client_cancelled")
+            if key[1] in self._closed and not runners.unfinished:
+                del self._runners[key]
+        self._closed &= {owner for _, owner in self._runners if owner is not None}
 
     def _place_free(self, account: Account) -> None:
         """Start waiting requests of an account below its limit, the oldest first, if their runners are free.

@@ -19,7 +19,7 @@ def wants_logs(call: Call) -> bool:
 
 def status_document(core: Core, call: Call, job: Job) -> dict[str, Any]:
     """Return a status answer without the logs."""
-    position = core.runners.of(job.served).position(job) if job.state == IN_QUEUE else None
+    position = core.runners.of(job.served, job.account).position(job) if job.state == IN_QUEUE else None
     return {**status_entry(job, position=position), **job_urls(call, job.served)}
 
 
@@ -27,7 +27,7 @@ async def status(core: Core, call: Call) -> Answer:
     job = call.job
     if job is None:
         return no_request()
-    await core.runners.of(job.served).look_at(job)
+    await core.runners.of(job.served, job.account).look_at(job)
     document = status_document(core, call, job)
     if job.state != IN_QUEUE:
         document["logs"] = _visible_logs(job) if wants_logs(call) else None
@@ -56,5 +56,5 @@ async def result(core: Core, call: Call) -> Answer:
 async def cancel(core: Core, call: Call) -> Answer:
     if call.job is None:
         return no_request()
-    code, word = core.runners.of(call.job.served).cancel(call.job)
+    code, word = core.runners.of(call.job.served, call.job.account).cancel(call.job)
     return json_answer({"status": word}, code, {"x-fal-request-id": call.job.request_id})

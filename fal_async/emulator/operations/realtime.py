@@ -88,7 +88,7 @@ async def _serve(
     job = call.job = open_job(core, call, endpoint, options, None, via="realtime")
     wanted = call.query.get("max_buffering")
     buffering = endpoint.realtime.buffering if wanted is None else int(wanted)
-    runners = core.runners.of(endpoint)
+    runners = core.runners.of(endpoint, job.account)
     session = Session(call, endpoint, connection, core.clock, buffering=buffering)
     runners.enter(job, session.run)
     try:

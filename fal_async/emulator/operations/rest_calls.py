@@ -75,7 +75,7 @@ def _flush(core: Core, call: Call, app_id: str) -> Answer:
         return bad_request(f"limit={limit!r}: expected an int >= 0")
     jobs = [job for job in _waiting(core, app_id) if user in (None, job.account.nickname)]
     for job in jobs if limit is None else jobs[: int(limit)]:
-        core.runners.of(job.served).cancel(job)
+        core.runners.of(job.served, job.account).cancel(job)
     return json_answer({})
 
 

@@ -32,7 +32,7 @@ async def status_stream(core: Core, call: Call) -> Reply:
     try:
         while True:
             changed.clear()
-            is_counted = await core.runners.of(job.served).look_at(job)
+            is_counted = await core.runners.of(job.served, job.account).look_at(job)
             _watch_the_queue(core, job, changed)
             await sender.send_changes(repeat=is_counted)
             if job.state == COMPLETED or sender.broken_off:
@@ -41,7 +41,7 @@ async def status_stream(core: Core, call: Call) -> Reply:
                 await sender.write(KEEP_ALIVE)
     finally:
         job.unwatch(changed)
-        core.runners.of(job.served).position_watchers.discard(changed)
+        core.runners.of(job.served, job.account).position_watchers.discard(changed)
 
 
 async def _open(call: Call, job: Job) -> web.StreamResponse:
@@ -53,7 +53,7 @@ async def _open(call: Call, job: Job) -> web.StreamResponse:
 
 def _watch_the_queue(core: Core, job: Job, changed: Changes) -> None:
     """Watch the position in the queue, but only while the job waits."""
-    position_watchers = core.runners.of(job.served).position_watchers
+    position_watchers = core.runners.of(job.served, job.account).position_watchers
     (position_watchers.add if job.state == IN_QUEUE else position_watchers.discard)(changed)
 
 

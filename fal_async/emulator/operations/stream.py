@@ -104,7 +104,7 @@ async def perform(core: Core, call: Call, endpoint: Endpoint, job: Job, sink: Si
 
 async def followed(core: Core, served: Served, job: Job, sender: Sender, work: Work) -> Answer:
     """Run a job, whose `work` sends through `sender`, until it is completed or the caller disconnects."""
-    runners = core.runners.of(served)
+    runners = core.runners.of(served, job.account)
     runners.enter(job, work)
     try:
         while job.state != COMPLETED:

@@ -29,22 +29,22 @@ async def _accepted(core: Core, call: Call) -> Answer:
     if not isinstance(taker, Endpoint):
         call.job = open_performance(core, call, taker, options, input, via="queue")
         return queued(core, call, taker.served, call.job, taker.perform)
-    if refused := queue_too_long(core, taker, options):
+    if refused := queue_too_long(core, call, taker, options):
         return refused
     call.job = open_job(core, call, taker, options, input, via="queue")
     return queued(core, call, taker, call.job, taker.call)
 
 
-def queue_too_long(core: Core, served: Served, options: CallOptions) -> Answer | None:
+def queue_too_long(core: Core, call: Call, served: Served, options: CallOptions) -> Answer | None:
     """Return 429 if more requests wait for the endpoint, those of all callers, than the caller allows (4.1)."""
     limit = options.max_queue_length
-    if limit is None or core.runners.of(served).waiting <= limit:
+    if limit is None or core.runners.of(served, call.account).waiting <= limit:
         return None
     return request_error(429, f"Queue is longer than {limit}")
 
 
 def queued(core: Core, call: Call, served: Served, job: Job, work: Work) -> Answer:
-    position = core.runners.of(served).enter(job, work)
+    position = core.runners.of(served, job.account).enter(job, work)
     document = {
         "status": "IN_QUEUE",
         "request_id": job.request_id,
@@ -69,7 +69,7 @@ async def run(core: Core, call: Call) -> Answer:
 
 async def performed(core: Core, served: Served, job: Job, work: Work) -> Answer:
     """Run a job while its caller stays connected, and return its outcome."""
-    runners = core.runners.of(served)
+    runners = core.runners.of(served, job.account)
     runners.enter(job, work)
     try:
         await job.wait_for(COMPLETED)

@@ -94,12 +94,12 @@ export class Requests {
     const active = overview.queues.filter((queue) => queue.busy || queue.waiting);
     this.queues.hidden = !active.length;
     this.idle.hidden = !idle.length;
-    const ids = idle.map((queue) => queue.endpoint_id);
+    const ids = [...new Set(idle.map((queue) => queue.endpoint_id))];
     if (this.idle.dataset.ids !== ids.join()) {
       this.idle.dataset.ids = ids.join();
       this.idle.replaceChildren("Idle:", ...ids.map((id) => endpointLink(id)));
     }
-    keyed(this.queues, active, (queue) => queue.endpoint_id, (queue) => this.queue(queue));
+    keyed(this.queues, active, (queue) => `${queue.endpoint_id} ${queue.scope ?? ""}`, (queue) => this.queue(queue));
     this.job?.update();
     return this.table.load();
   }
@@ -110,8 +110,8 @@ export class Requests {
     const train = h("ol", { class: "train" });
     const element = h(
       "article",
-      { class: "panel queue", "aria-label": `Queue of ${queue.endpoint_id}` },
-      h("div", { class: "head" }, endpointLink(queue.endpoint_id), state),
+      { class: "panel queue", "aria-label": `Queue of ${queue.endpoint_id}${queue.scope === null ? "" : ` in scope ${queue.scope}`}` },
+      h("div", { class: "head" }, endpointLink(queue.endpoint_id), queue.scope === null ? null : h("span", { class: "small quiet" }, queue.scope), state),
       slots,
       train,
     );

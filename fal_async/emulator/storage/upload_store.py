@@ -114,6 +114,14 @@ class UploadStore:
     def revoke_tokens(self) -> None:
         self._tokens.clear()
 
+    def forget_owner(self, owner: str) -> None:
+        """Refuse the tokens of the account with this nickname, and delete its unfinished uploads and defaults."""
+        self._tokens = {name: held for name, held in self._tokens.items() if held[1] != owner}
+        self.uploads = {
+            name: upload for name, upload in self.uploads.items() if upload.completed or upload.owner != owner
+        }
+        self.defaults.pop(owner, None)
+
     def holder(self, authorization: str | None) -> str | None:
         """Return the nickname of the token's account, or None if there is no valid token."""
         scheme, _, token = (authorization or "").partition(" ")

@@ -12,7 +12,7 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Container, Coroutine, Iterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -154,10 +154,15 @@ class Webhooks:
             http, self._http = self._http, None
             await http.close()
 
-    def forget(self) -> None:
-        """Cancel the pending deliveries, retries included, as `restart(keep_memory=False)` does."""
+    def forget(self, request_ids: Container[str] | None = None) -> None:
+        """Cancel the pending deliveries, retries included, as `restart(keep_memory=False)` does.
+
+        Args:
+            request_ids: ids of the requests. None (default): all requests.
+        """
         for task in self._under_way:
-            task.cancel()
+            if request_ids is None or task.get_name() in request_ids:
+                task.cancel()
 
     @property
     def attempts(self) -> list[WebhookAttempt]:
@@ -183,15 +188,32 @@ class Webhooks:
         Raises:
             TimeoutError: If fewer attempts ended within `timeout`.
         """
+        return await self.wait_for_attempts(lambda: self.attempts, count, timeout)
+
+    @in_loop
+    async def wait_for_attempts(
+        self, ended: Callable[[], list[WebhookAttempt]], count: int, timeout: float
+    ) -> list[WebhookAttempt]:
+        """Wait until a function returns enough attempts; only the emulator calls this. Cancelling it is safe.
+
+        Args:
+            ended: returns the attempts that count.
+            count: how many are enough.
+            timeout: seconds to wait at most.
+
+        Returns:
+            The attempts.
+
+        Raises:
+            TimeoutError: If fewer attempts ended within `timeout`.
+        """
         try:
             async with asyncio.timeout(timeout):
-                while len(self._attempts) < count:
+                while len(ended()) < count:
                     await self._change()
         except TimeoutError:
-            raise TimeoutError(
-                f"{len(self._attempts)} of {count} attempts ended within {timeout:g} s"
-            ) from None
-        return self.attempts
+            raise TimeoutError(f"{len(ended())} of {count} attempts ended within {timeout:g} s") from None
+        return ended()
 
     @in_loop
     async def wait_until_idle(self, *, timeout: float = 5.0) -> None:
@@ -247,7 +269,7 @@ class Webhooks:
         url = job.options.webhook_url
         if url is not None and job.answer is not None and self._to_be_delivered(job):
             pauses = self._policy.pauses(self._jobs.kept_seconds(job.answer))
-            self._keep(self._try_until_done(job, url, pauses))
+            self._keep(job.request_id, self._try_until_done(job, url, pauses))
 
     def _to_be_delivered(self, job: Job) -> bool:
         asked = job.via == "queue" and job.options.webhook_url is not None and not job.forgotten
@@ -311,7 +333,7 @@ class Webhooks:
             ValueError: If the request is not completed, or if it has no webhook and no `url` is given.
         """
         self._target(request_id, url)  # raises here, not in the background
-        self._keep(self.deliver(request_id, url, age=age))
+        self._keep(request_id, self.deliver(request_id, url, age=age))
 
     def _target(self, request_id: str, url: str | None) -> tuple[Job, str]:
         job = self._jobs.by_id.get(request_id)
@@ -324,8 +346,8 @@ class Webhooks:
             raise ValueError(f"request {request_id} is not complete: wait until it has a result to deliver")
         return job, target
 
-    def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _keep(self, request_id: str, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=request_id)
         self._under_way.add(task)
         task.add_done_callback(self._ended)
 

@@ -88,6 +88,10 @@ class Recorder:
         self.ended: Callable[[Entry, web.StreamResponse | None, str | None], None] | None = None
         """Is called with each HTTP request that has ended, its response and the kind of its fault."""
 
+    def empty(self) -> Recorder:
+        """Return a recorder with the same settings, for the requests of a scope."""
+        return Recorder(record=self.keeps, limit=self._limit, max_bytes=self._max_bytes)
+
     def open(self, kind: str, entry: Entry | None) -> None:
         """Count an HTTP request, and store its entry. Calls of `/_emulator` are ignored: the test makes them."""
         if kind == "admin":

@@ -74,7 +74,7 @@ class WorkflowRun:
         finally:
             for step in self._running.values():
                 step.unwatch(self._changed)
-                self.core.runners.of(step.served).stop(step, "client_cancelled")
+                self.core.runners.of(step.served, step.account).stop(step, "client_cancelled")
 
     async def _events(self) -> AsyncGenerator[dict[str, Any], None]:
         while self._order.is_active():
@@ -132,7 +132,7 @@ class WorkflowRun:
         self.job.steps = {**self.job.steps, node.node_id: step.request_id}
         self._running[node.node_id] = step
         step.watch(self._changed)
-        self.core.runners.of(endpoint).enter(step, endpoint.call)
+        self.core.runners.of(endpoint, step.account).enter(step, endpoint.call)
         return {"type": "submit", "node_id": node.node_id, "app_id": app, "request_id": step.request_id}
 
     async def _one_has_ended(self) -> None:

@@ -316,7 +316,7 @@ def check_books(emulator: Emulator, runners: int) -> None:
     jobs = emulator.jobs.values()
     waiting = [job for job in jobs if job.state == "IN_QUEUE"]
     table = emulator._core.runners
-    ahead = sorted(table.of(job.served).position(job) for job in waiting)
+    ahead = sorted(table.of(job.served, job.account).position(job) for job in waiting)
     assert ahead == list(range(len(waiting)))
     assert sum(job.state == "IN_PROGRESS" for job in jobs) <= runners
     assert all(job.started_at is not None for job in jobs if job.state == "IN_PROGRESS")

@@ -114,7 +114,7 @@ async def test_a_status_stream_stops_watching_when_its_client_leaves(caller: Cal
     await caller.submit("me/gate")
     waiting = await caller.submit("me/gate")
     job = caller.emulator.jobs[waiting.data["request_id"]]
-    runners = caller.emulator._core.runners.of(job.served)
+    runners = caller.emulator._core.runners.of(job.served, job.account)
     async with streaming(caller, waiting) as lines:
         await next_event(lines)
         assert len(job.watchers) == len(runners.position_watchers) == 1

@@ -106,7 +106,7 @@ class MountedCall:
             await asyncio.wait({asking})
             return asking.result()
         except asyncio.CancelledError:
-            if not self._core.runners.of(self._mount).is_stopping(self._job):
+            if not self._core.runners.of(self._mount, self._job.account).is_stopping(self._job):
                 raise
             return await self._cancelled(asking)
         finally:

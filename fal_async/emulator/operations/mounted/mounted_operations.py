@@ -29,7 +29,7 @@ async def submit(core: Core, call: Call, mount: Mount) -> Reply:
     options = _options(call)
     if isinstance(options, Answer):
         return options
-    if refused := queue_too_long(core, mount, options):
+    if refused := queue_too_long(core, call, mount, options):
         return refused
     job = call.job = open_job(core, call, mount, options, input_of(call), via="queue")
     return queued(core, call, mount, job, MountedCall(core, call, mount, job, body=call.body).work)
@@ -90,7 +90,7 @@ async def realtime(core: Core, call: Call, mount: Mount) -> Reply:
         return options
     job = call.job = open_job(core, call, mount, options, None, via="realtime")
     relayed = MountedWebSocket(core, call, mount, job)
-    runners = core.runners.of(mount)
+    runners = core.runners.of(mount, job.account)
     runners.enter(job, relayed.work)
     try:
         await job.wait_for(COMPLETED)
