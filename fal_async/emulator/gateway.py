@@ -195,12 +195,12 @@ class Gateway:
         return entry
 
     def _fault_of(self, call: Call, scope: ScopeParts | None) -> Fault | None:
-        """Return the fault that the call chooses, or that of its scope, or that of the emulator; None without one."""
+        """Return the fault that the call chooses, else that of its scope, else that of the emulator, or None."""
+        everywhere = self._core.faults
+        own = everywhere if scope is None else scope.faults
         kind, endpoint_id = call.route.kind, call.endpoint_id
-        chosen = chosen_fault(self._core, call)
-        if chosen is None and scope is not None:
-            chosen = scope.faults.take(kind, endpoint_id)
-        return self._core.faults.take(kind, endpoint_id) if chosen is None else chosen
+        fault = chosen_fault(own, call) or own.take(kind, endpoint_id)
+        return everywhere.take(kind, endpoint_id) if fault is None and own is not everywhere else fault
 
     async def _respond(self, call: Call) -> web.StreamResponse | None:
         """Return the response of a call with a fault, or None if the connection ends without an answer."""

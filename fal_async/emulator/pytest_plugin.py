@@ -16,6 +16,7 @@ from fal_async.emulator.defaults import OTHER_SETTINGS
 
 if TYPE_CHECKING:
     from fal_async.emulator.network_guard import NetworkGuard
+    from fal_async.emulator.scopes.scope import Scope
     from fal_async.emulator.server import Emulator
     from fal_async.emulator.verification import Checkpoint
     from fal_async.session import Session
@@ -24,6 +25,8 @@ SPEED = 50.0
 """Time factor of the fixture's emulator in real time: a model's 2 s take 40 ms."""
 EMULATOR = "fal_emulator"
 """Name of the fixture, and of the marker that has its options."""
+SCOPE = "fal_scope"
+"""Name of the fixture of a test that shares its emulator with others."""
 VERIFY, GUARD = "fal_verify", "fal_network_guard"
 """Names of the markers and of the options in pytest's configuration; on the command line --fal-verify, ..."""
 _OPTIONS = {
@@ -58,9 +61,19 @@ def fal_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def fal_key(fal_emulator: Emulator) -> str:
-    """The API key of fal_emulator."""
-    return fal_emulator.key
+def fal_scope(request: pytest.FixtureRequest, fal_emulator: Emulator) -> Iterator[Scope]:
+    """A scope of fal_emulator for this test, such as one that several tests share."""
+    with fal_emulator.scope(request.node.name) as scope:
+        yield scope
+
+
+@pytest.fixture
+def fal_key(request: pytest.FixtureRequest, fal_emulator: Emulator) -> str:
+    """The API key of fal_emulator; that of fal_scope in a test that uses it."""
+    if SCOPE not in request.fixturenames:
+        return fal_emulator.key
+    scope: Scope = request.getfixturevalue(SCOPE)
+    return scope.key
 
 
 @pytest.fixture
@@ -243,8 +256,13 @@ def _verify(item: pytest.Item, emulator: Emulator, start: Checkpoint, wanted: di
 
     since = item.stash[_checkpoints_of].get(emulator)
     since = start.created() if since is None else attrs.evolve(since, endpoints=start.endpoints)
+    scope: Scope | None = getattr(item, "funcargs", {}).get(SCOPE)
     try:
         emulator.verify(since=since, **wanted)
+        if scope is not None and wanted.get("faults", True):
+            scope.verify(
+                unexpected=False, running=False, repeats=False
+            )  # the emulator's checks include these
     except AssertionError as error:
         message = str(error)
     else:

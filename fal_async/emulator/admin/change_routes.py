@@ -31,7 +31,7 @@ _RETRY = b"retry: 1000\n\n"
 def overview(core: Core, watched: str | None = None) -> dict[str, Any]:
     """Return the state of the queues, faults and accounts, and numbers that grow with each other change."""
     jobs = core.jobs
-    queues = [_queue(runners) for runners in core.runners]
+    queues = [_queue(runners, scope) for runners, scope in core.runners]
     queues.sort(key=lambda queue: (-bool(queue["running"]) - bool(queue["waiting"]), queue["endpoint_id"]))
     waiting, running = (sum(queue[name] for queue in queues) for name in ("waiting", "busy"))
     job = jobs.by_id.get(watched or "")
@@ -62,11 +62,11 @@ def overview(core: Core, watched: str | None = None) -> dict[str, Any]:
     }
 
 
-def _queue(runners: Runners) -> dict[str, Any]:
+def _queue(runners: Runners, scope: str | None) -> dict[str, Any]:
     running = runners.running
     return {
         "endpoint_id": runners.endpoint.endpoint_id,
-        "scope": runners.scope,
+        "scope": scope,
         "runners": runners.endpoint.runners,
         "busy": len(running),
         "running": [_running(job) for job in running[:_RUNNING]],

@@ -10,7 +10,7 @@ import attrs
 
 from fal_async.emulator.declared.conditions import Condition, read_conditions
 from fal_async.emulator.declared.placed_values import DocumentError, Placed
-from fal_async.emulator.declared.templates import Scope, Template, fill, read_template
+from fal_async.emulator.declared.templates import Source, Template, fill, read_template
 from fal_async.emulator.jobs.endpoints import EndpointFunction
 from fal_async.emulator.jobs.job import JobContext
 from fal_async.emulator.schemas.sample_model import SampleModel
@@ -37,26 +37,26 @@ class Case:
     detail: Template = "Failed"
     error_type: str | None = None
 
-    async def values(self, scope: Scope) -> AsyncIterator[Any]:
+    async def values(self, source: Source) -> AsyncIterator[Any]:
         """Work, then yield the events and the answer; ModelError if the case is a failure."""
-        await self._work(scope)
+        await self._work(source)
         if self.status is not None:
-            raise ModelError(self.status, await fill(self.detail, scope), self.error_type)
+            raise ModelError(self.status, await fill(self.detail, source), self.error_type)
         for at, event in enumerate(self.events):
             if at:
-                await scope.job.sleep(self.interval)
-            yield await fill(event, scope)
+                await source.job.sleep(self.interval)
+            yield await fill(event, source)
         if self.answer is not NOTHING or not self.events:
-            yield {} if self.answer is NOTHING else await fill(self.answer, scope)
+            yield {} if self.answer is NOTHING else await fill(self.answer, source)
 
-    async def _work(self, scope: Scope) -> None:
+    async def _work(self, source: Source) -> None:
         """Take the seconds, and write the log lines at even distances."""
         for line in self.logs:
-            text = await fill(line, scope)
-            scope.job.log(text if isinstance(text, str) else str(text))
-            await scope.job.sleep(self.seconds / len(self.logs))
+            text = await fill(line, source)
+            source.job.log(text if isinstance(text, str) else str(text))
+            await source.job.sleep(self.seconds / len(self.logs))
         if not self.logs:
-            await scope.job.sleep(self.seconds)
+            await source.job.sleep(self.seconds)
 
 
 @attrs.frozen
@@ -80,7 +80,7 @@ class DeclaredModel:
 
     async def _stream(self, input: Any, job: JobContext) -> AsyncIterator[Any]:
         case = next(each for each in self.cases if all(condition.holds(input) for condition in each.when))
-        async for value in case.values(Scope(input, job)):
+        async for value in case.values(Source(input, job)):
             yield value
 
 

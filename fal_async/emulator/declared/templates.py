@@ -31,7 +31,7 @@ _NONE = object()
 
 
 @attrs.frozen
-class Scope:
+class Source:
     """What placeholders can name."""
 
     input: Any
@@ -47,17 +47,17 @@ class Placeholder:
     default: Any = _NONE
     file: Path | None = None
 
-    async def value(self, scope: Scope) -> Any:
+    async def value(self, source: Source) -> Any:
         """Return its value. ModelError 422 for an input that lacks it, as fal answers for a required field."""
         if self.file is not None:
-            found = await _stored(self.file, scope.job)
+            found = await _stored(self.file, source.job)
             return found if self.kind == "file" else found["url"]
         if self.kind != "input":
-            return getattr(scope.job, self.kind)
-        value = find(scope.input, self.path, self.default)
+            return getattr(source.job, self.kind)
+        value = find(source.input, self.path, self.default)
         if value is _NONE:
             raise ModelError(
-                422, [detail_entry(["body", *self.path], "Field required", "missing", scope.input)]
+                422, [detail_entry(["body", *self.path], "Field required", "missing", source.input)]
             )
         return value
 
@@ -68,10 +68,10 @@ class Text:
 
     parts: tuple[str | Placeholder, ...]
 
-    async def value(self, scope: Scope) -> Any:
+    async def value(self, source: Source) -> Any:
         if len(self.parts) == 1 and isinstance(self.parts[0], Placeholder):
-            return await self.parts[0].value(scope)
-        values = [part if isinstance(part, str) else await part.value(scope) for part in self.parts]
+            return await self.parts[0].value(source)
+        values = [part if isinstance(part, str) else await part.value(source) for part in self.parts]
         return "".join(value if isinstance(value, str) else json.dumps(value) for value in values)
 
 
@@ -98,16 +98,16 @@ def read_template(given: Placed, folder: Path | None) -> Template:
     raise given.wrong("expected a value of JSON (write a date or a time as a text)")
 
 
-async def fill(template: Template, scope: Scope) -> Any:
+async def fill(template: Template, source: Source) -> Any:
     """Return the value of a template. Raises ModelError 422 if the input lacks a value without a default."""
     if isinstance(template, Text):
-        return await template.value(scope)
+        return await template.value(source)
     if isinstance(template, SampleModel):
-        return await template(scope.input, scope.job)
+        return await template(source.input, source.job)
     if isinstance(template, dict):
-        return {key: await fill(value, scope) for key, value in template.items()}
+        return {key: await fill(value, source) for key, value in template.items()}
     if isinstance(template, list):
-        return [await fill(value, scope) for value in template]
+        return [await fill(value, source) for value in template]
     return template
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from fal_async.emulator.accounts.account import Account
-from fal_async.emulator.jobs.job import FileKeeper, Job
+from fal_async.emulator.jobs.job import IN_QUEUE, FileKeeper, Job
 from fal_async.emulator.jobs.runners import Runners
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.timing.clock import Clock
@@ -41,8 +41,10 @@ class RunnerTable:
         self._closed: set[Account] = set()
         """Accounts of closed scopes, some of whose requests may still run."""
 
-    def __iter__(self) -> Iterator[Runners]:
-        return iter(self._runners.values())
+    def __iter__(self) -> Iterator[tuple[Runners, str | None]]:
+        """Yield the runners of each endpoint, with the name of their scope; None: all other accounts share them."""
+        for (_, account), runners in self._runners.items():
+            yield runners, None if account is None else account.nickname
 
     def of(self, endpoint: Served, account: Account) -> Runners:
         # Keyed by the endpoint, not by its id: a new deployment under the same id gets new runners, while the old
@@ -50,17 +52,16 @@ class RunnerTable:
         key = endpoint, account if account.is_scope else None
         runners = self._runners.get(key)
         if runners is None:
-            runners = self._runners[key] = self._make(
-                endpoint, scope=None if key[1] is None else account.nickname
-            )
+            runners = self._runners[key] = self._make(endpoint)
         return runners
 
-    def close_scope(self, account: Account) -> None:
-        """Stop the requests of an account, and delete the runners of closed scopes that have none left."""
+    def close_scope(self, account: Account, unfinished: Iterable[Job]) -> None:
+        """Stop the unfinished jobs of an account, and delete the runners of closed scopes that have none left."""
         self._closed.add(account)
+        # The waiting jobs first, so that none of them starts.
+        for job in sorted(unfinished, key=lambda job: job.state != IN_QUEUE):
+            self.of(job.served, account).stop(job, "client_cancelled")
         for key, runners in list(self._runners.items()):
-            if key[1] is account:
-                runners.stop_all("client_cancelled")
             if key[1] in self._closed and not runners.unfinished:
                 del self._runners[key]
         self._closed &= {owner for _, owner in self._runners if owner is not None}

@@ -47,11 +47,8 @@ class Runners:
         completed: Callable[[Job], None],
         new_id: Callable[[], str],
         place_free: Callable[[Account], None],
-        scope: str | None = None,
     ) -> None:
         self.endpoint: Served = endpoint
-        self.scope: str | None = scope
-        """Name of the scope to which the runners belong; None: all other accounts share them."""
         self._files, self._completed = files, completed
         self._new_id, self._place_free = new_id, place_free
         self._clock, self._retry_pause = clock, retry_pause
@@ -175,11 +172,6 @@ class Runners:
         elif not self.endpoint.ignores_cancel and slot.stop_reason is None:
             slot.stop_reason = reason
             slot.task.cancel()
-
-    def stop_all(self, reason: str) -> None:
-        """Stop all jobs, the waiting ones first, so that none of them starts."""
-        for job in sorted(self._slots, key=lambda job: job.state != IN_QUEUE):
-            self.stop(job, reason)
 
     def is_stopping(self, job: Job) -> bool:
         """Return whether `stop`, and not `close`, cancelled the job's work."""

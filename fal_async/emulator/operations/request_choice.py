@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fal_async.emulator.core import Call, Core
+from fal_async.emulator.core import Call
 from fal_async.emulator.faults.choice import CHOOSING, HEADER, MEMBER, BadChoice, read_choice
 from fal_async.emulator.faults.fault import Fault
+from fal_async.emulator.faults.script import FaultScript
 
 _MEMBER = MEMBER.encode()
 
 
-def chosen_fault(core: Core, call: Call) -> Fault | None:
+def chosen_fault(faults: FaultScript, call: Call) -> Fault | None:
     """Return the fault that a request has chosen for this call, or None. A choice that can't be read is a 400.
+
+    `faults` counts it.
 
     The input's member is taken out, so that neither the model nor the books see it.
     """
@@ -25,7 +28,7 @@ def chosen_fault(core: Core, call: Call) -> Fault | None:
             return Fault.answer(400, detail=f"{HEADER}: {error}", error_type="bad_request")
     choice = call.choice if call.job is None else call.job.choice
     fault = None if choice is None else choice.calls.take(kind, call.endpoint_id)
-    core.faults.struck += fault is not None
+    faults.struck += fault is not None
     return fault
 
 

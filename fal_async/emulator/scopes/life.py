@@ -51,7 +51,7 @@ def close_scope(core: Core, parts: ScopeParts) -> list[Job]:
     core.uploads.forget_owner(account.nickname)
     core.jobs.books_of_scopes.pop(account, None)
     core.webhooks.forget(jobs)
-    core.runners.close_scope(account)
+    core.runners.close_scope(account, unfinished)
     if unfinished:
         names = [f"{job.request_id} of {job.endpoint_id}" for job in unfinished[:_NAMED]]
         more = ", ..." if len(unfinished) > _NAMED else ""

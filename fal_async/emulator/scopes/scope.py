@@ -34,8 +34,8 @@ class Scope:
 
     It has a key of its own. Requests with this key, or with tokens and URLs that were made with it, belong to the
     scope: only they are in `jobs`, `books`, `requests` and `webhooks`, get its `faults`, and use its runners. The
-    endpoints, the files and the time are those of the emulator. Faults of the emulator itself also apply to requests
-    of scopes, if no fault of the scope does.
+    endpoints, the files and the time are those of the emulator. Faults of the emulator itself also apply to
+    requests of scopes, if no fault of the scope does.
 
     `with` and `async with` close it at the end. Its methods and properties may be used from every thread and event
     loop, also after the end.

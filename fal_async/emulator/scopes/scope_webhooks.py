@@ -59,6 +59,9 @@ class ScopeWebhooks:
     ) -> WebhookAttempt:
         """Make one attempt now, as `Webhooks.deliver` does.
 
+        If this call is cancelled, the receiver may have got the delivery, but `attempts` does not list this
+        attempt.
+
         Args:
             request_id: id of a request of the scope.
             url: as of `Webhooks.deliver`; default None.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fal_async.emulator.declared.conditions import read_conditions
 from fal_async.emulator.declared.document import read_document
 from fal_async.emulator.declared.placed_values import DocumentError, Placed
-from fal_async.emulator.declared.templates import Scope, fill, read_template
+from fal_async.emulator.declared.templates import Source, fill, read_template
 from fal_async.emulator.wire.answers import ModelError
 
 NO_JOB: Any = None
@@ -26,7 +26,7 @@ VALUES = st.recursive(
 
 
 def filled(template: Any, input: Any) -> Any:
-    return asyncio.run(fill(read_template(Placed(template, "test"), None), Scope(input, NO_JOB)))
+    return asyncio.run(fill(read_template(Placed(template, "test"), None), Source(input, NO_JOB)))
 
 
 def escaped(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fal_async import Session
-from fal_async.emulator import Emulator, Fault
+from fal_async.emulator import Emulator, Fault, Scope
 
 LLM, ASK = "fal-ai/any-llm", {"prompt": "x"}
 
@@ -23,6 +23,12 @@ def get(url: str, method: str = "GET", key: str = "emulator:key") -> None:
 def test_fault_that_never_applied_is_reported(fal_emulator: Emulator, fal: Session) -> None:
     """the fault 'answer' has never applied: there was no call of 'status' of me/model after 2 others."""
     fal_emulator.faults.add(Fault.answer(503, on="status", endpoint_id="me/model", after=2))
+    asyncio.run(fal.run(LLM, ASK))
+
+
+def test_fault_of_a_scope_that_never_applied_is_reported(fal_scope: Scope, fal: Session) -> None:
+    """the checks of scope test_fault_of_a_scope_that_never_applied_is_reported failed."""
+    fal_scope.faults.add(Fault.answer(503, on="status"))
     asyncio.run(fal.run(LLM, ASK))
 
 

@@ -323,7 +323,7 @@ async def test_closing_a_scope_cancels_what_still_runs_and_reports_it(
         assert gate.started == [{"n": 0}]
         assert scope.webhooks.attempts == []
         emulator.scope().close()
-        assert [runners.scope for runners in emulator._core.runners] == []
+        assert list(emulator._core.runners) == []
 
 
 async def test_closing_a_scope_ends_the_retries_of_its_webhooks() -> None:
