@@ -83,8 +83,17 @@ def whole_job(core: Core, job: Job) -> dict[str, Any]:
 def _step(core: Core, node: str, request_id: str) -> dict[str, Any]:
     """Return a step of a workflow; without its state if its request is deleted."""
     step = core.jobs.by_id.get(request_id)
-    known = {} if step is None else {"state": state_of(step), "endpoint_id": step.endpoint_id}
-    return {"node": node, "request_id": request_id, "state": "deleted", "endpoint_id": None, **known}
+    known = (
+        {} if step is None else {"state": state_of(step), "endpoint_id": step.endpoint_id, "cost": step.cost}
+    )
+    return {
+        "node": node,
+        "request_id": request_id,
+        "state": "deleted",
+        "endpoint_id": None,
+        "cost": 0,
+        **known,
+    }
 
 
 def _options(job: Job) -> dict[str, Any]:

@@ -163,8 +163,9 @@ function result(found) {
 
 function steps(list) {
   if (!list.length) return null;
-  const rows = list.map((step) => h("li", { class: "bar" }, pill(step.state), jobLink(step.request_id, step.node), h("span", { class: "quiet small" }, step.endpoint_id ?? "")));
-  return [h("h3", {}, plural(list.length, "step")), h("ol", { class: "plain" }, rows)];
+  const rows = list.map((step) => h("li", { class: "bar" }, pill(step.state), jobLink(step.request_id, step.node), h("span", { class: "quiet small" }, step.endpoint_id ?? ""), h("span", { class: "quiet small" }, dollars(step.cost))));
+  const cost = list.reduce((sum, step) => sum + Number(step.cost), 0);
+  return [h("h3", {}, `${plural(list.length, "step")}, ${dollars(cost)}`), h("ol", { class: "plain" }, rows)];
 }
 
 function input({ input: value, endpoint_id: id, deleted }) {

@@ -101,3 +101,21 @@ async def test_long_texts_of_a_job_are_cut_and_its_latest_logs_are_shown(caller:
     assert (job["logs_total"], len(job["logs"]), job["logs"][-1]["message"]) == (1500, 1000, "line 1499")
     assert job["input"]["image"].endswith("… (50000 characters)")
     assert job["result"]["document"]["text"].endswith("… (50000 characters)")
+
+
+async def test_the_job_of_a_workflow_shows_its_steps_and_what_they_cost(caller: Caller) -> None:
+    @caller.emulator.endpoint("me/draw", price="0.5")
+    async def draw(input: Any) -> Any:
+        return {"image": 1}
+
+    run = {"type": "run", "app": "me/draw"}
+    caller.emulator.workflow("me/two", {"nodes": {"a": run, "b": {**run, "depends": ["a"]}}, "output": {}})
+    request_id = (await caller.run("workflows/me/two", {})).headers["x-fal-request-id"]
+    job = await whole(caller, request_id)
+    assert (job["cost"], job["workflow_request_id"]) == (0, None)
+    assert [(step["node"], step["endpoint_id"], step["state"], step["cost"]) for step in job["steps"]] == [
+        ("a", "me/draw", "completed", 0.5),
+        ("b", "me/draw", "completed", 0.5),
+    ]
+    step = await whole(caller, job["steps"][1]["request_id"])
+    assert (step["workflow_request_id"], step["steps"]) == (request_id, [])
