@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from fal_async import Session
-from fal_async.emulator import Emulator, Fault, JobContext, ModelError
+from fal_async.emulator import Emulator, Fault, JobContext, ModelError, Polls
 from tests.real.chromium import Page, chromium
 from tests.real.conftest import node_with, output_of
 from tests.real.emulator_page import cut_off, look, press, rows, serious_problems
@@ -245,7 +245,9 @@ async def test_axe_finds_nothing_serious_and_nothing_is_cut_off_in_any_view(page
         waiting.set()
 
 
-async def test_virtual_time_is_shown_and_moved_and_ages_are_counted_by_it(page: Page, kept: Path) -> None:
+async def test_virtual_time_is_shown_and_moved_and_ages_are_counted_by_it(
+    page: Page, kept: Path, axe: Path
+) -> None:
     label = "document.querySelector('#clock').innerText"
     ran = "[...document.querySelectorAll('.facts div')].find((one) => one.innerText.startsWith('Ran')).innerText"
     async with Emulator(clock="manual") as emulator, Session(emulator.key, hosts=emulator.hosts) as fal:
@@ -266,6 +268,7 @@ async def test_virtual_time_is_shown_and_moved_and_ages_are_counted_by_it(page: 
         await page.until(f"!{buttons}[1].disabled && {ran}.includes('1 h 0 min')")
         assert emulator.now == began + 3600
         await shot_of_each_look(page, kept, "5-virtual-time")
+        assert await serious_problems(page, axe) == []
         await page.ask(f"document.querySelector('#clock input').value = '1e12'; {buttons}[2].click()")
         await page.until("document.querySelector('#clock .error').innerText.includes('up to the year 9999')")
         await page.ask(f"document.querySelector('#clock input').value = '3600'; {buttons}[2].click()")
@@ -275,6 +278,28 @@ async def test_virtual_time_is_shown_and_moved_and_ages_are_counted_by_it(page: 
         assert await page.ask("document.querySelector('#clock .error').innerText") == ""
         [refused] = page.problems
         assert "400" in refused
+
+
+async def test_a_request_that_polls_move_on_is_polled_from_the_page(page: Page) -> None:
+    state = "document.querySelector('[aria-label=\"One request\"] .pill')?.innerText"
+    poll = "[...document.querySelectorAll('button')].find((one) => one.innerText === 'Poll once')"
+    async with Emulator() as emulator, Session(emulator.key, hosts=emulator.hosts) as fal:
+
+        @emulator.endpoint("me/polled", polls=Polls(queued=1, running=1))
+        async def polled(input: Any) -> Any:
+            return input
+
+        one = await fal.queue.submit("me/polled", {"n": 1})
+        await page.open(f"{emulator.url}/#/requests/{one.request_id}")
+        for before, after in (("queued", "running"), ("running", "completed")):
+            await page.until(f"{state} === {before!r}")
+            if before == "queued":
+                await page.ask(f"{poll}.click()")
+            await page.ask(f"{poll}.click()")
+            await page.until(f"{state} === {after!r}")
+        assert await page.ask(f"{poll} === undefined || {poll}.hidden")
+        assert "1 queued, 1 running" in await page.ask("document.querySelector('.facts').innerText")
+        assert page.problems == []
 
 
 async def test_real_time_is_named_and_can_not_be_moved_by_the_page(page: Page) -> None:

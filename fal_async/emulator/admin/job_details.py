@@ -11,6 +11,7 @@ from fal_async.emulator.admin.masks import masked_url, shortened, summary
 from fal_async.emulator.admin.request_routes import brief_request
 from fal_async.emulator.core import Core
 from fal_async.emulator.jobs.job import IN_PROGRESS, IN_QUEUE, Job
+from fal_async.emulator.jobs.pace import polls_of
 from fal_async.emulator.webhooks.deliveries import WebhookAttempt
 from fal_async.emulator.wire.answers import CANCELLED, Answer
 
@@ -73,6 +74,7 @@ def whole_job(core: Core, job: Job) -> dict[str, Any]:
         "price": None if job.price is None else attrs.asdict(job.price),
         "result": None if job.answer is None else _result(job.answer),
         "files": [*files_of(core, job.answer), *data_uris_of(job)],
+        "polls": attrs.asdict(polls) if (polls := polls_of(job)) else None,
         "steps": [_step(core, node, request_id) for node, request_id in job.steps.items()],
         "webhook": _webhook(core, job),
         "requests": [brief_request(number, entry) for number, entry in requests[-_REQUESTS:]],

@@ -16,6 +16,11 @@ _PATIENCE = 5.0
 """Real seconds for which a status request waits for the function."""
 
 
+def polls_of(job: Job) -> Polls | None:
+    """Return by which looks a job moves on; None if time moves it. The step of a workflow is not polled."""
+    return job.served.polls if job.via == "queue" and job.workflow_request_id is None else None
+
+
 class Pace:
     """How far a job is in the sequence of its endpoint."""
 

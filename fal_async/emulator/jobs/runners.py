@@ -17,7 +17,7 @@ from fal_async.emulator.event_loop import explanation
 from fal_async.emulator.jobs.changes import Watcher
 from fal_async.emulator.jobs.endpoints import to_answer
 from fal_async.emulator.jobs.job import COMPLETED, IN_PROGRESS, IN_QUEUE, FileKeeper, Job, JobContext, Work
-from fal_async.emulator.jobs.pace import Pace
+from fal_async.emulator.jobs.pace import Pace, polls_of
 from fal_async.emulator.jobs.retries import to_be_retried
 from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.jobs.slot import Slot
@@ -96,10 +96,8 @@ class Runners:
         slot = self._slots[job] = Slot(work)
         if job.options.start_timeout is not None:
             self._limit_the_start(job, slot, job.options.start_timeout)
-        # The step of a workflow is not polled.
-        is_polled = job.via == "queue" and job.workflow_request_id is None
-        if is_polled and self.endpoint.polls is not None:
-            slot.pace = Pace(self.endpoint.polls)
+        if (polls := polls_of(job)) is not None:
+            slot.pace = Pace(polls)
             return slot.pace.position
         if job.choice is not None and job.choice.cold_start:
             slot.pause = self._clock.after_work(job.choice.cold_start, self._go_on, job, slot)

@@ -9,7 +9,8 @@ export class JobPanel {
     this.state = h("span");
     this.name = h("h2");
     this.error = h("p", { class: "error", role: "alert", hidden: true });
-    this.cancel = h("button", { type: "button", class: "danger", hidden: true, onclick: () => this.stop() }, "Cancel");
+    this.cancel = h("button", { type: "button", class: "danger", hidden: true, onclick: () => this.ask("PUT", "cancel", "The cancel") }, "Cancel");
+    this.poll = h("button", { type: "button", hidden: true, onclick: () => this.ask("GET", "status", "The status request") }, "Poll once");
     this.log = h("div", { class: "log", tabindex: "0", "aria-label": "Log", role: "log", "aria-live": "off" });
     this.logHead = h("h3", {}, "Log");
     this.logs = h("section", { class: "stack", "aria-label": "Log", hidden: true }, this.logHead, this.log);
@@ -18,7 +19,7 @@ export class JobPanel {
     this.element = h(
       "section",
       { class: "panel", "aria-label": "One request" },
-      h("div", { class: "title" }, this.state, this.name, h("div", { class: "end" }, this.cancel, back && link("#/requests", "Close", { class: "button" }))),
+      h("div", { class: "title" }, this.state, this.name, h("div", { class: "end" }, this.poll, this.cancel, back && link("#/requests", "Close", { class: "button" }))),
       h("div", { class: "bar" }, h("code", { class: "quiet" }, id), copyButton(id, "Copy id")),
       this.error,
       f.element, e.element, s.element, m.element, r.element, this.logs, i.element, w.element, q.element,
@@ -56,6 +57,7 @@ export class JobPanel {
     }
     this.name.replaceChildren(endpointLink(job.endpoint_id));
     this.cancel.hidden = job.via !== "queue" || !["queued", "running"].includes(job.state);
+    this.poll.hidden = this.cancel.hidden || !job.polls;
     const { input, logs, result, files, steps, webhook, requests, ...rest } = job;
     this.parts.facts.update({ ...rest, stands: this.app.live.stands });
     this.parts.failure.update({ error: job.error, error_type: job.error_type, exception: job.exception, status: job.status_code });
@@ -81,14 +83,14 @@ export class JobPanel {
     if (atEnd && news.length) this.log.scrollTop = this.log.scrollHeight;
   }
 
-  async stop() {
+  async ask(method, operation, name) {
     const { request_id: id, endpoint_id: endpoint, account } = this.job;
     const app = endpoint.split("/").slice(0, ["workflows", "comfy"].includes(endpoint.split("/")[0]) ? 3 : 2).join("/");
-    const answer = await asClient("PUT", `/queue.fal.run/${app}/requests/${id}/cancel`, { account });
-    say(answer.ok ? "Cancel was requested" : `The cancel was refused with ${answer.status}`);
+    const answer = await asClient(method, `/queue.fal.run/${app}/requests/${id}/${operation}`, { account });
+    say(`${name} was ${answer.ok ? "accepted" : `refused with ${answer.status}`}`);
     if (!answer.ok) {
       this.error.hidden = false;
-      setText(this.error, `The cancel was refused: HTTP ${answer.status} ${await answer.text()}`);
+      setText(this.error, `${name} was refused: HTTP ${answer.status} ${await answer.text()}`);
     } else await this.update();
   }
 }
@@ -113,6 +115,7 @@ function facts(job, now) {
     fact("Arrived", h("time", { title: date(job.submitted_at) }, clock(job.submitted_at))),
     fact("Attempts", String(job.attempts)),
     fact("Called by", job.via === "queue" ? "queue" : job.via),
+    fact("Moved on by polls", job.polls && `${job.polls.queued} queued, ${job.polls.running} running`),
     fact("Step of workflow", job.workflow_request_id && jobLink(job.workflow_request_id)),
     fact("Account", job.account || "without a key"),
     fact("Inference time", job.inference_time === null ? null : seconds(job.inference_time)),
