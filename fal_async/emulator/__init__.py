@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fal_async.emulator.jobs.polls import Polls
     from fal_async.emulator.jobs.realtime_options import RealtimeOptions
     from fal_async.emulator.network_guard import NetworkGuard, NetworkGuardError
+    from fal_async.emulator.recordings.recordings import Recordings
     from fal_async.emulator.scopes.scope import Scope
     from fal_async.emulator.server import Emulator
     from fal_async.emulator.webhooks.deliveries import WebhookAttempt, WebhookPolicy
@@ -48,6 +49,7 @@ __all__ = [
     "Polls",
     "RealtimeOptions",
     "RecordedRequest",
+    "Recordings",
     "RequestHistory",
     "Scope",
     "WebhookAttempt",
@@ -68,6 +70,7 @@ _HOMES = {
     "Polls": "jobs.polls",
     "RealtimeOptions": "jobs.realtime_options",
     "RecordedRequest": "wire.recorder",
+    "Recordings": "recordings.recordings",
     "RequestHistory": "accounts.history",
     "Scope": "scopes.scope",
     "WebhookAttempt": "webhooks.deliveries",

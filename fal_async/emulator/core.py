@@ -92,12 +92,20 @@ class EventSender(Protocol):
     async def pass_on(self, value: Any) -> bool: ...
 
 
+@attrs.frozen
+class Miss:
+    """A call that was refused because it has no recording: who made it, and a line that describes it."""
+
+    account: Account
+    text: str
+
+
 class CallSource(Protocol):
     """What answers calls in place of the endpoints: the option `recordings`."""
 
     @property
-    def misses(self) -> Sequence[str]:
-        """One line for each call that was refused because it has no recording."""
+    def misses(self) -> Sequence[Miss]:
+        """The calls that were refused because they have no recording."""
         ...
 
     async def find(self, core: Core, call: Call, via: str, input: Any) -> Performance | Answer | None:

@@ -32,6 +32,8 @@ from fal_async.emulator.jobs.job_store import JobStore
 from fal_async.emulator.jobs.runner_table import RunnerTable
 from fal_async.emulator.listener import Listener
 from fal_async.emulator.loop_thread import LoopThread
+from fal_async.emulator.recordings.call_source import source_of
+from fal_async.emulator.recordings.recordings import Recordings
 from fal_async.emulator.registration import Registration
 from fal_async.emulator.schemas.endpoint_parts import checked_stand_ins
 from fal_async.emulator.scopes.life import open_scope
@@ -102,13 +104,16 @@ class Emulator(Controls, Registration):
         builtins: whether the built-in models are served; default True.
         cdn_token_lifetime: seconds for which a CDN token is valid; default 30 days, fal's longest (protocol 7.1).
         min_part_size: bytes that each part of a multipart upload must have, except for the last; default 1.
+        recordings: a folder of recordings from which calls are answered, or into which real fal is recorded. None
+            (default): none.
         history: what the platform API's request history shows, and when. None (default): everything, at once.
         ssl: server-side TLS context; the emulator then serves https only. Clients can run against it unchanged if
             its certificate covers fal's host names and DNS resolves these names to the emulator. None (default):
             the emulator serves http.
 
     Raises:
-        ValueError: If an argument is out of range, or `key` does not have the form id:secret.
+        ValueError: If an argument is out of range, `key` does not have the form id:secret, or `recordings`
+            can't be read; the message names file and field.
     """
 
     _thread: LoopThread | None = None
@@ -141,14 +146,14 @@ class Emulator(Controls, Registration):
         builtins: bool = True,
         cdn_token_lifetime: float = MAX_TOKEN_LIFETIME,
         min_part_size: int = 1,
+        recordings: Recordings | None = None,
         history: RequestHistory | None = None,
         ssl: SSLContext | None = None,
     ) -> None:
-        if not 0 <= port <= 65535:
-            raise ValueError(f"port={port}: expected an int from 0 to 65535, 0 for a free port")
+        _check_port(port)
         _check_above_0(speed=speed, keep_alive=keep_alive)
-        _check_from_0(retry_pause=retry_pause, retention=retention)
-        _check_from_0(forget_after=forget_after, file_lifetime=file_lifetime)
+        _check_from_0(retry_pause=retry_pause, retention=retention, forget_after=forget_after)
+        _check_from_0(file_lifetime=file_lifetime)
         loop, time, prices = EmulatorLoop(), clock_of(clock, speed), PriceList()
         files = FileStore(folder, time, lifetime=file_lifetime, gone_status=gone_status)
         jobs = JobStore(loop, time, prices, retention=retention, limit=keep_jobs, forget_after=forget_after)
@@ -173,6 +178,7 @@ class Emulator(Controls, Registration):
             faults=FaultScript(seed),
             recorder=Recorder(record=record, limit=keep_requests),
             keep_alive=keep_alive,
+            recordings=source_of(recordings, keys=[key]),
         )
         Controls.__init__(self, core)
         Registration.__init__(self, core, runners, plain if plain_pictures else drawn)
@@ -287,6 +293,8 @@ class Emulator(Controls, Registration):
             await self._listener.close()
             await self._core.webhooks.close()
             await self._core.runners.close()
+            if self._core.recordings is not None:
+                await self._core.recordings.close()
         finally:
             try:
                 await self._core.mounts.close()
@@ -411,6 +419,11 @@ class Emulator(Controls, Registration):
     def connections_open(self) -> int:
         """How many connections are open now; 0 if not started."""
         return self._listener.open_now
+
+
+def _check_port(port: int) -> None:
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port={port}: expected an int from 0 to 65535, 0 for a free port")
 
 
 def _check_above_0(**values: float) -> None:

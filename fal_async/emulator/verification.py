@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from fal_async.emulator.core import Core, ScopeParts
+from fal_async.emulator.core import Core, Miss, ScopeParts
 from fal_async.emulator.event_loop import running_loop
 from fal_async.emulator.faults.fault import Fault
 from fal_async.emulator.faults.script import FaultScript
@@ -31,6 +31,8 @@ class Evidence:
     recorder: Recorder
     books: Books
     jobs: Mapping[str, Job]
+    misses: Sequence[str]
+    """One line for each call that was refused because it has no recording."""
 
     @classmethod
     def of(cls, core: Core, scope: ScopeParts | None = None) -> Evidence:
@@ -41,6 +43,7 @@ class Evidence:
                 recorder=scope.recorder,
                 books=scope.books,
                 jobs=core.jobs.of(scope.account),
+                misses=[miss.text for miss in _misses(core) if miss.account is scope.account],
             )
         return cls(
             core=core,
@@ -48,7 +51,12 @@ class Evidence:
             recorder=core.recorder,
             books=core.jobs.books,
             jobs=core.jobs.of(None),
+            misses=[miss.text for miss in _misses(core)],
         )
+
+
+def _misses(core: Core) -> Sequence[Miss]:
+    return () if core.recordings is None else core.recordings.misses
 
 
 @attrs.frozen(kw_only=True)
@@ -60,6 +68,7 @@ class Checkpoint:
         faults: the faults that were not used up.
         jobs: ids of the accepted requests.
         requests: how many HTTP requests have arrived.
+        misses: how many calls were refused because they have no recording.
         accepted: how many requests were accepted, by endpoint and digest of the input.
     """
 
@@ -67,6 +76,7 @@ class Checkpoint:
     faults: tuple[Fault, ...] = ()
     jobs: frozenset[str] = attrs.field(default=frozenset(), repr=False)
     requests: int = 0
+    misses: int = 0
     accepted: dict[tuple[str, str], int] = attrs.field(factory=dict, repr=False)
 
     def created(self) -> Checkpoint:
@@ -85,6 +95,7 @@ class Checkpoint:
             faults=tuple(seen.faults),
             jobs=frozenset(seen.jobs),
             requests=seen.recorder.count(),
+            misses=len(seen.misses),
             accepted={(line.endpoint_id, line.input_digest): line.taken for line in seen.books},
         )
 
@@ -143,6 +154,7 @@ def _uncalled_endpoints(seen: Evidence, since: Checkpoint) -> Iterator[str]:
 
 
 def _unexpected_requests(seen: Evidence, since: Checkpoint) -> Iterator[str]:
+    yield from seen.misses[since.misses :]
     requests = seen.recorder.requests()
     # Fewer may be stored than have arrived. After `clear_requests`, all of them are new.
     before = len(requests) - (seen.recorder.count() - since.requests)
@@ -162,11 +174,13 @@ def _reason(seen: Evidence, request: RecordedRequest) -> str | None:
     if request.kind == "wrong_method":
         return "fal does not accept this method here"
     if request.status == 404 and request.endpoint_id is not None:
-        if seen.core.endpoints.serving(request.endpoint_id) is None and not _is_app(
+        is_known = request.request_id in seen.jobs
+        is_served = seen.core.endpoints.serving(request.endpoint_id) or _is_app(
             seen.core, request.endpoint_id
-        ):
+        )
+        if not is_known and not is_served:
             return f"no endpoint {request.endpoint_id} is registered"
-        if request.request_id is not None and request.request_id not in seen.jobs:
+        if request.request_id is not None and not is_known:
             return f"there is no request {request.request_id}"
     return None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fal_async.cli import listening
+from fal_async.cli.emulator.recording_arguments import add_recordings, recordings_of
 from fal_async.cli.screen import is_live
 from fal_async.emulator.defaults import CLOCKS, DEFAULT_KEY, DEFAULT_RUNNERS, KEEP_JOBS, KEEP_REQUESTS
 
@@ -36,6 +37,7 @@ def configure_emulator(parser: argparse.ArgumentParser, *, port: int, log: str) 
     )
     add_endpoints(parser)
     _add_accounts(parser)
+    add_recordings(parser)
     add("--speed", type=_positive, default=1.0, help=f"factor by which the models work faster {_DEFAULT}")
     add(
         "--clock",
@@ -195,6 +197,7 @@ def emulator_of(options: argparse.Namespace, certificates: Certificates | None) 
         file_lifetime=options.file_lifetime,
         gone_status=options.gone_status,
         plain_pictures=options.plain_pictures,
+        recordings=recordings_of(options),
         seed=options.seed,
         ssl=None if certificates is None else certificates.context(),
     )

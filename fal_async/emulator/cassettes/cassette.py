@@ -36,6 +36,11 @@ class CallKey:
     path: str
     digest: str
 
+    @classmethod
+    def of(cls, via: str, method: str, path: str, input: Any) -> CallKey:
+        """Return the key of a call with a canonical input."""
+        return cls(via=via, method=method, path=path, digest=digest(input))
+
 
 @attrs.frozen(kw_only=True)
 class Moment:

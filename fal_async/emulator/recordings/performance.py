@@ -17,7 +17,7 @@ from fal_async.emulator.cassettes.content import Content
 from fal_async.emulator.core import Core, EventSender
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import IN_PROGRESS, IN_QUEUE, Job, JobContext
-from fal_async.emulator.wire.answers import Answer
+from fal_async.emulator.wire.answers import JSON, Answer
 from fal_async.emulator.wire.sse import EVENTS
 
 _NO_LIMIT = 1_000_000
@@ -108,7 +108,8 @@ class ScriptedCall:
         units = recorded.headers.get("x-fal-billable-units")
         if units is not None:
             job.billable_units = _number(units)
-        return Answer(recorded.status, recorded.headers, self._bytes(job, recorded.body))
+        usual = {"content-type": JSON} if recorded.body.kind == "json" else {}
+        return Answer(recorded.status, {**usual, **recorded.headers}, self._bytes(job, recorded.body))
 
     def _bytes(self, job: Job, content: Content) -> bytes:
         data = content.data(self.folder.read_file)
@@ -125,15 +126,16 @@ class ScriptedCall:
 
 def apply(job: Job, moment: Moment) -> None:
     """Let a moment happen to a job."""
+    metrics = (moment.document or {}).get("metrics")
+    if isinstance(metrics, Mapping) and isinstance(seconds := metrics.get("inference_time"), int | float):
+        job.release()  # a quick request may never have been seen while it ran
+        job.inference_time = seconds
     if moment.status == IN_PROGRESS:
         job.release()
     elif moment.status == IN_QUEUE or moment.queue_position is not None:
         job.hold(moment.queue_position or 0)
     if moment.log is not None:
         job.add_entry(moment.log)
-    metrics = (moment.document or {}).get("metrics")
-    if isinstance(metrics, Mapping) and isinstance(seconds := metrics.get("inference_time"), int | float):
-        job.inference_time = seconds
 
 
 def _place(url: str, file: RecordedFile) -> tuple[str, str]:

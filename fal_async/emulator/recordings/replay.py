@@ -1,0 +1,160 @@
+"""Answers calls from recordings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from typing import Any
+
+import attrs
+
+from fal_async.emulator.cassettes.cassette import (
+    CallKey,
+    Cassette,
+    Moment,
+    RecordedAnswer,
+    RecordedFile,
+)
+from fal_async.emulator.cassettes.cassette_folder import CassetteFolder, Nearest
+from fal_async.emulator.cassettes.document_fields import CassetteError
+from fal_async.emulator.core import Call, CallSource, Core, Miss, Performance
+from fal_async.emulator.jobs.endpoints import Endpoint
+from fal_async.emulator.jobs.job import JobContext
+from fal_async.emulator.recordings.own_files import own_files
+from fal_async.emulator.recordings.performance import ScriptedCall, endpoint_of_recordings
+from fal_async.emulator.recordings.recordings import Recordings
+from fal_async.emulator.wire.answers import Answer, request_error
+
+MISSING = "recording_missing"
+"""The error type of a call without a recording."""
+_MISS_STATUS = 400
+"""Neither fal's clients nor this package's repeat a call that gets it."""
+_NAMED = 4
+"""How many differences, and how many recorded endpoints, an error names."""
+
+
+@attrs.frozen
+class RecordedScript:
+    """What a cassette says, with its pauses divided by `speed`."""
+
+    cassette: Cassette
+    speed: float
+
+    @property
+    def head(self) -> RecordedAnswer | None:
+        return self.cassette.answer
+
+    @property
+    def files(self) -> Mapping[str, RecordedFile]:
+        return self.cassette.files
+
+    async def moments(self, job: JobContext) -> AsyncGenerator[Moment | RecordedAnswer, None]:
+        now = 0.0
+        for moment in (*self.cassette.moments, self.cassette.answer):
+            if moment is None:
+                continue
+            if moment.after > now:
+                await job.sleep((moment.after - now) / self.speed)
+                now = moment.after
+            yield moment
+
+
+class Replay:
+    """The calls that a folder of recordings answers.
+
+    Args:
+        recordings: the option.
+        folder: its folder.
+        otherwise: what answers a call without a recording, with `missing="record"`; else None.
+
+    Raises:
+        CassetteError: If the folder is missing or has no cassette, unless calls may be recorded.
+    """
+
+    def __init__(
+        self, recordings: Recordings, folder: CassetteFolder, otherwise: CallSource | None = None
+    ) -> None:
+        if otherwise is None:
+            _check_not_empty(folder)
+        self._recordings, self._folder, self._otherwise = recordings, folder, otherwise
+        self._endpoints: dict[str, Endpoint] = {}
+        self._played: Counter[CallKey] = Counter()
+        self.misses: list[Miss] = []
+
+    async def find(self, core: Core, call: Call, via: str, input: Any) -> Performance | Answer | None:
+        files = await own_files(core, call.origin, input)
+        digests = {url: file.digest for url, file in files.items()}
+        asked = self._folder.input(input, digests.get)
+        key = CallKey.of(via, call.request.method, call.route.rest, asked)
+        recorded = self._folder.find(key)
+        if not recorded:
+            return await self._missing(core, call, key, input, asked)
+        at = self._played[key]
+        self._played[key] += 1
+        return self._performance(
+            core, recorded[min(at, len(recorded) - 1)].cassette, is_repeat=at >= len(recorded)
+        )
+
+    async def shelter(self, accepting: Coroutine[Any, Any, Answer]) -> Answer:
+        return await (accepting if self._otherwise is None else self._otherwise.shelter(accepting))
+
+    async def close(self) -> None:
+        if self._otherwise is not None:
+            await self._otherwise.close()
+
+    def _performance(self, core: Core, cassette: Cassette, *, is_repeat: bool) -> Performance | Answer:
+        submitted = cassette.submit
+        if submitted is not None and cassette.answer is None:
+            return Answer(submitted.status, submitted.headers, submitted.body.data(self._folder.read_file))
+        if (endpoint := self._endpoints.get(cassette.endpoint_id)) is None:
+            endpoint = self._endpoints[cassette.endpoint_id] = endpoint_of_recordings(cassette.endpoint_id)
+        return ScriptedCall(
+            core=core,
+            folder=self._folder,
+            served=endpoint,
+            script=RecordedScript(cassette, self._recordings.speed),
+            request_id=None if is_repeat else cassette.request_id,
+            position=_position(cassette),
+        )
+
+    async def _missing(
+        self, core: Core, call: Call, key: CallKey, input: Any, asked: Any
+    ) -> Performance | Answer | None:
+        if self._otherwise is not None:
+            return await self._otherwise.find(core, call, key.via, input)
+        if self._recordings.missing == "emulate":
+            return None
+        endpoint_id = call.route.endpoint_id or key.path
+        nearest = self._folder.nearest(key, endpoint_id, asked)
+        detail = f"not recorded: {endpoint_id}: {self._explained(nearest)}"
+        self.misses.append(Miss(call.account, f"a call was {detail}"))
+        return request_error(_MISS_STATUS, detail, MISSING)
+
+    def _explained(self, nearest: Nearest | None) -> str:
+        if nearest is None:
+            recorded = sorted({stored.cassette.endpoint_id for stored in self._folder})
+            return f"the recorded endpoints are {_listed(recorded, ', ')}"
+        return f"{_listed(nearest.differences, '; ')} (nearest recording: {nearest.stored.name})"
+
+
+def _listed(lines: tuple[str, ...] | list[str], separator: str) -> str:
+    more = len(lines) - _NAMED
+    return separator.join([*lines[:_NAMED], *([f"and {more} more"] if more > 0 else [])])
+
+
+def _position(cassette: Cassette) -> int | None:
+    """Return the position with which a submit was answered; None if the request never waited."""
+    if cassette.submit is not None and isinstance(cassette.submit.body.value, Mapping):
+        position = cassette.submit.body.value.get("queue_position")
+        return position if isinstance(position, int) else None
+    return next((moment.queue_position for moment in cassette.moments[:1]), None)
+
+
+def _check_not_empty(folder: CassetteFolder) -> None:
+    if not folder.path.exists():
+        raise CassetteError(f"{folder.path}: there is no such folder of recordings: record it first")
+    if not len(folder):
+        raise CassetteError(
+            f"{folder.path}: the folder has no recordings: expected <endpoint>/<name>.json in it, as recording "
+            "writes them"
+        )
