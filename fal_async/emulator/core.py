@@ -116,8 +116,12 @@ class CallSource(Protocol):
         """Await the acceptance of a submit, which goes on if its caller leaves: fal may have accepted it."""
         ...
 
+    async def halt(self) -> None:
+        """End the submits that `shelter` awaits, when the emulator stops."""
+        ...
+
     async def close(self) -> None:
-        """Finish what is under way, when the emulator stops."""
+        """Close connections, after the end of all calls."""
         ...
 
 

@@ -287,16 +287,19 @@ class Emulator(Controls, Registration):
 
     @in_loop
     async def _stop(self) -> None:
+        recordings = self._core.recordings
         await self._downtime.close()
         await self._core.clock.close()
         try:
             await self._listener.close()
             await self._core.webhooks.close()
+            if recordings is not None:
+                await recordings.halt()
             await self._core.runners.close()
-            if self._core.recordings is not None:
-                await self._core.recordings.close()
         finally:
             try:
+                if recordings is not None:
+                    await recordings.close()
                 await self._core.mounts.close()
             finally:
                 await self._core.files.close()

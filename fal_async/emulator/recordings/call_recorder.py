@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import attrs
 
 from fal_async.emulator.cassettes.cassette import Moment, RecordedAnswer, RecordedFile, Via
 from fal_async.emulator.cassettes.cassette_folder import CassetteFolder
 from fal_async.emulator.cassettes.cassette_redaction import Redactor
-from fal_async.emulator.core import Call, Core, Performance
+from fal_async.emulator.core import Call, Core, Miss, Performance
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import JobContext
 from fal_async.emulator.recordings.input_uploads import InputUploads
-from fal_async.emulator.recordings.performance import ScriptedCall
+from fal_async.emulator.recordings.own_files import own_files
+from fal_async.emulator.recordings.performance import Script, ScriptedCall, endpoint_of_recordings
 from fal_async.emulator.recordings.request_following import Follower
 from fal_async.emulator.recordings.take import Take
 from fal_async.emulator.recordings.upstream import StreamedReply, Upstream, check_key
@@ -27,7 +28,6 @@ from fal_async.emulator.wire.sse import CHUNKS, EVENTS
 
 logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
-T = TypeVar("T")
 _CANCEL_LIMIT = 2.0
 """Seconds for which the cancel of a request waits for fal's answer."""
 _NEVER_AGAIN = {"X-Fal-Needs-Retry": "0", "X-Fal-Request-Timeout-Type": "user"}
@@ -35,7 +35,7 @@ _NEVER_AGAIN = {"X-Fal-Needs-Retry": "0", "X-Fal-Request-Timeout-Type": "user"}
 
 
 class CallRecorder:
-    """Sends calls to fal, and records them.
+    """Sends each call to fal, and records it.
 
     Args:
         folder: where the recordings are written.
@@ -43,62 +43,56 @@ class CallRecorder:
         redactor: removes the keys in use.
     """
 
+    misses: Sequence[Miss] = ()
+
     def __init__(self, folder: CassetteFolder, upstream: Upstream, redactor: Redactor) -> None:
         self._folder, self._upstream, self._redactor = folder, upstream, redactor
         self._uploads = InputUploads(upstream)
-        self._sheltered: set[asyncio.Task[Any]] = set()
+        self._endpoints: dict[str, Endpoint] = {}
+        self._sheltered: set[asyncio.Task[Answer]] = set()
 
-    async def close(self) -> None:
-        """Stop what is under way, of which nothing is recorded, and close the connections."""
+    async def halt(self) -> None:
+        """End the submits that wait for fal's answer."""
         for task in self._sheltered:
             task.cancel()
         await asyncio.gather(*self._sheltered, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Close the connections."""
         await self._upstream.close()
 
-    async def shelter(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await a submit, which goes on if its caller leaves: fal may have accepted, and will bill, the request."""
-        task = asyncio.create_task(work)
+    async def shelter(self, accepting: Coroutine[Any, Any, Answer]) -> Answer:
+        task = asyncio.create_task(accepting)
         self._sheltered.add(task)
         task.add_done_callback(self._sheltered.discard)
         return await asyncio.shield(task)
 
-    async def record(
-        self, core: Core, call: Call, via: str, input: Any, served: Endpoint
-    ) -> Performance | Answer:
-        """Return the performance of a call that is sent to fal; an answer if fal refuses a submit.
-
-        Args:
-            core: the parts of the emulator.
-            call: the call.
-            via: "queue", "run" or "stream".
-            input: its canonical input.
-            served: the endpoint that performs it.
-        """
+    async def find(self, core: Core, call: Call, via: str, input: Any) -> Performance | Answer:
+        """Return the performance of a call that is sent to fal; an answer if fal refuses a submit."""
+        files = await own_files(core, call.origin, input)
+        digests = {url: file.digest for url, file in files.items()}
         take = Take(
             folder=self._folder,
             upstream=self._upstream,
             redactor=self._redactor,
             via=cast(Via, via),
-            endpoint_id=served.endpoint_id,
+            endpoint_id=call.route.endpoint_id or call.route.rest,
             path=call.route.rest,
             method=call.request.method,
-            input=input,
+            input=self._folder.input(input, digests.get),
         )
         try:
-            body = await self._uploads.sent(core.files, call.body, call.origin)
+            body = await self._uploads.sent(call.body, input, files)
         except UpstreamError as error:
             return _not_sent(error).answer()
-        if via == "queue":
-            try:
-                return await self._submitted(core, call, take, body, served)
-            except UpstreamError as error:
-                return _failure(error).answer()
-        script = _DirectScript(take, call, body)
-        return ScriptedCall(core=core, folder=self._folder, served=served, script=script)
+        if via != "queue":
+            return self._performance(core, take, _DirectScript(take, call, body))
+        try:
+            return await self._submitted(core, call, take, body)
+        except UpstreamError as error:
+            return _failure(error).answer()
 
-    async def _submitted(
-        self, core: Core, call: Call, take: Take, body: bytes, served: Endpoint
-    ) -> Performance | Answer:
+    async def _submitted(self, core: Core, call: Call, take: Take, body: bytes) -> Performance | Answer:
         reply = await self._upstream.submit(take.path, body, call.headers, call.query)
         check_key(reply)
         document = self._upstream.read(reply)
@@ -108,13 +102,22 @@ class CallRecorder:
             return Answer(reply.status, take.submit.headers, take.submit.body.data(self._folder.read_file))
         take.request_id = str(document["request_id"])
         position = document.get("queue_position")
+        return self._performance(
+            core, take, _QueueScript(core, take), position if isinstance(position, int) else None
+        )
+
+    def _performance(
+        self, core: Core, take: Take, script: Script, position: int | None = None
+    ) -> Performance:
+        if (endpoint := self._endpoints.get(take.endpoint_id)) is None:
+            endpoint = self._endpoints[take.endpoint_id] = endpoint_of_recordings(take.endpoint_id)
         return ScriptedCall(
             core=core,
             folder=self._folder,
-            served=served,
-            script=_QueueScript(core, take),
+            served=endpoint,
+            script=script,
             request_id=take.request_id,
-            position=position if isinstance(position, int) else None,
+            position=position,
         )
 
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
+from fal_async.emulator.cassettes.canonical_input import InputFile
+from fal_async.emulator.recordings.own_files import OwnFile
 from fal_async.emulator.recordings.upstream import Upstream
-from fal_async.emulator.storage.file_store import FileStore
-
-_FILE_HOSTS = ("v3.fal.media", "v3b.fal.media", "fal.media")
 
 
 class InputUploads:
-    """Uploads the files of the emulator's storage to upstream, each content once.
+    """Uploads files of the emulator's storage to upstream, each content once.
 
     Args:
         upstream: the target.
@@ -24,54 +22,37 @@ class InputUploads:
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
-        self._uploaded: dict[tuple[str, str], str] = {}
+        self._uploaded: dict[InputFile, str] = {}
         self._one_at_a_time = asyncio.Lock()
 
-    async def sent(self, files: FileStore, body: bytes, origin: str) -> bytes:
+    async def sent(self, body: bytes, input: Any, files: Mapping[str, OwnFile]) -> bytes:
         """Return the body for upstream: with its own URLs of files in place of the emulator's.
 
         Args:
-            files: the emulator's storage.
-            body: the body of the call. One that is not JSON is returned as it is.
-            origin: start of the emulator's URLs.
+            body: the body of the call.
+            input: the same as JSON values.
+            files: the emulator's files in it, by URL.
         """
-        try:
-            input = json.loads(body)
-        except ValueError:
-            return body
-        urls = {
-            url: uploaded
-            for url in set(_texts(input))
-            if (uploaded := await self._upload(files, url, origin))
-        }
-        return json.dumps(_replaced(input, urls)).encode() if urls else body
+        urls = {url: await self._upload(url, file) for url, file in files.items()}
+        return json.dumps(_replaced(input, urls)).encode() if urls and body else body
 
-    async def _upload(self, files: FileStore, url: str, origin: str) -> str | None:
-        """Return the URL of a file at upstream; None if the emulator has no such file."""
-        host, _, path = url.removeprefix(f"{origin}/").partition("?")[0].partition("/")
-        if not url.startswith(f"{origin}/") or host not in _FILE_HOSTS:
-            return None
-        found = files.find(path := unquote(path))
-        if found is None:
-            return None
-        data = await files.read(path)
-        content = (hashlib.sha256(data).hexdigest(), found.content_type)
+    async def _upload(self, url: str, file: OwnFile) -> str:
         async with self._one_at_a_time:
-            if content not in self._uploaded:
-                name = path.rpartition("/")[2]
-                self._uploaded[content] = await self._upstream.upload(data, found.content_type, name)
-        return self._uploaded[content]
+            if file.digest not in self._uploaded:
+                data = await asyncio.to_thread(_read, file)
+                name = unquote(urlsplit(url).path.rpartition("/")[2])
+                self._uploaded[file.digest] = await self._upstream.upload(
+                    data, file.stored.content_type, name
+                )
+        return self._uploaded[file.digest]
 
 
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
+def _read(file: OwnFile) -> bytes:
+    with file.stored.content.open() as opened:
+        return opened.read()
 
 
-def _replaced(value: Any, urls: dict[str, str]) -> Any:
+def _replaced(value: Any, urls: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         return urls.get(value, value)
     if isinstance(value, dict):

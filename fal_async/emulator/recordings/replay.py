@@ -98,6 +98,10 @@ class Replay:
     async def shelter(self, accepting: Coroutine[Any, Any, Answer]) -> Answer:
         return await (accepting if self._otherwise is None else self._otherwise.shelter(accepting))
 
+    async def halt(self) -> None:
+        if self._otherwise is not None:
+            await self._otherwise.halt()
+
     async def close(self) -> None:
         if self._otherwise is not None:
             await self._otherwise.close()

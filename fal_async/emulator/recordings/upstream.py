@@ -186,7 +186,7 @@ class Upstream:
         return await self._ask(method, url, headers=sent, data=body or None, allow_redirects=False)
 
     async def upload(self, data: bytes, content_type: str, file_name: str) -> str:
-        """Upload a file, and return its URL of fal (protocol 7.1, route A). Raise `UpstreamError` if that fails."""
+        """Upload a file, and return its URL for inputs (protocol 7.1, route A). Raises `UpstreamError`."""
         form = json.dumps({"file_name": file_name, "content_type": content_type}).encode()
         opened = await self.ask(
             "POST",
@@ -213,7 +213,7 @@ class Upstream:
         )
         if not put.ok:
             raise UpstreamError(f"an upload to fal was answered {put.status}")
-        return str(document["file_url"])
+        return self.address_of(str(document["file_url"]))
 
     async def download(self, url: str) -> Reply:
         """Read a file of fal, without the key. Raise `UpstreamError` if its server fails."""
