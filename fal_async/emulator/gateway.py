@@ -15,6 +15,7 @@ from fal_async.emulator.faults.effect import NO_EFFECT
 from fal_async.emulator.faults.fault import Fault
 from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.operations import (
+    fallback_chain,
     files,
     http_over_websocket,
     login,
@@ -90,7 +91,7 @@ async def wrong_method(_: Core, __: Call) -> Answer:
 
 
 SERVICES: Mapping[str, Service] = {
-    "run": submit.run,
+    "run": fallback_chain.run,
     "stream": stream.stream,
     "realtime": realtime.realtime,
     "realtime_token": realtime_tokens.realtime_token,

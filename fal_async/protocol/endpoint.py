@@ -79,6 +79,21 @@ class EndpointId:
         return _with_path(endpoint, path) if path else endpoint
 
 
+CHAIN = EndpointId(owner="execute", alias="")
+"""The path of fallback chains on fal.run, which is not the id of a model (protocol 3.5)."""
+
+
+def run_id(endpoint_id: str | Endpoint[Any, Any], path: str, method: str) -> EndpointId:
+    """Parse the endpoint id of a direct call, which may also be that of a fallback chain."""
+    if endpoint_id != CHAIN.full:
+        return EndpointId.parse(endpoint_id, path)
+    if path or method != "POST":
+        raise ConfigurationError(
+            "endpoint id 'execute': a fallback chain has no path=, and its method is POST"
+        )
+    return CHAIN
+
+
 @lru_cache(maxsize=1024)
 def _parse(text: str) -> EndpointId:
     segments = _strip_url(text.strip()).strip("/").split("/")

@@ -70,6 +70,8 @@ class HttpRequest:
             then; default False.
         refusal_is_final: whether a 429 is not retried, because the caller asked for it by `max_queue_length`;
             default False.
+        once: whether it is not sent again as soon as a byte has left, also after a refusal, since a part of it may
+            have been executed and billed: a fallback chain (protocol 3.5); default False.
         needs: the kind of key that the operation needs, for the message of a 403, such as "an admin key";
             default "", any key.
     """
@@ -84,6 +86,7 @@ class HttpRequest:
     persistent: bool = False
     harmless: bool = False
     refusal_is_final: bool = False
+    once: bool = False
     needs: str = ""
 
     @property

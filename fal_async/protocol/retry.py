@@ -69,10 +69,11 @@ def _judge_response(request: HttpRequest, error: ApiError, policy: RetryPolicy) 
     said = needs_retry(error.headers)
     if error.status == 429:
         # An app may forbid the retry by a header (protocol 4.7).
-        return Verdict.RAISE if request.refusal_is_final or said is False else Verdict.RETRY
+        is_final = request.refusal_is_final or request.once or said is False
+        return Verdict.RAISE if is_final else Verdict.RETRY
     from_gateway = error.status >= 500 and REQUEST_ID not in error.headers
     if request.operation in PAID:
-        return _judge_paid(error.status, from_gateway, policy)
+        return _judge_paid(request, error.status, from_gateway, policy)
     temporary = from_gateway or error.status == 408 or (said is True and error.status >= 500)
     if (request.harmless or request.persistent) and not temporary:
         temporary = error.status >= 500 and said is not False
@@ -81,11 +82,11 @@ def _judge_response(request: HttpRequest, error: ApiError, policy: RetryPolicy) 
     return Verdict.RETRY if temporary else Verdict.RAISE
 
 
-def _judge_paid(status: int, from_gateway: bool, policy: RetryPolicy) -> Verdict:
+def _judge_paid(request: HttpRequest, status: int, from_gateway: bool, policy: RetryPolicy) -> Verdict:
     """Decide what follows an error response to a paid request, other than 409 and 429."""
     if not from_gateway:
         return Verdict.RAISE
-    if status == 503 or (policy.retry_uncertain and status in (502, 504)):
+    if not request.once and (status == 503 or (policy.retry_uncertain and status in (502, 504))):
         return Verdict.RETRY
     # A gateway may respond with 502, 504 or another 5xx after fal has accepted the request.
     return Verdict.UNCERTAIN

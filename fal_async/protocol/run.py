@@ -11,7 +11,7 @@ from fal_async.errors import ConfigurationError, RequestRef, ResponseDecodeError
 from fal_async.models import Files, Result
 from fal_async.options import CallOptions
 from fal_async.protocol.api_errors import check_from_fal
-from fal_async.protocol.endpoint import EndpointId
+from fal_async.protocol.endpoint import CHAIN, EndpointId
 from fal_async.protocol.http import HttpRequest, HttpResponse, Operation, decode_json
 from fal_async.protocol.json_input import encode_json, input_value
 from fal_async.protocol.options import option_headers
@@ -39,6 +39,7 @@ def run_request(
         headers=option_headers(options, settings.tags, queue=False),
         body=None if in_query else encode_json(value),
         ref=endpoint.ref,
+        once=endpoint == CHAIN,
     )
 
 

@@ -20,7 +20,7 @@ from fal_async.errors import (
 )
 from fal_async.models import In, Out, OutOr, Result
 from fal_async.options import CallOptions, QueueOptions, RunOptions, clean_headers, documented
-from fal_async.protocol.endpoint import Endpoint, EndpointId
+from fal_async.protocol.endpoint import Endpoint, EndpointId, run_id
 from fal_async.protocol.following import Following, SubscribeMode
 from fal_async.protocol.structure import check_output_type
 from fal_async.session.direct_run import DirectRun
@@ -157,6 +157,10 @@ class Calls:
         `subscribe` does not have this problem. Cancelling closes the connection, which is the only way to stop a
         direct call (protocol 13), and fal may still bill it.
 
+        Experimental: the endpoint id `"execute"` sends the fallback chain in `input` as it is (protocol 3.5). Each
+        of its models that ran may be billed, and there is no `key=` for it. It is never sent again after a byte of
+        it has left, not even after a 429.
+
         Args:
             endpoint_id: such as `"fal-ai/flux/schnell"`, or an `Endpoint`.
             input: a mapping, an attrs instance, a dataclass, a pydantic model or a msgspec Struct. With GET it is
@@ -186,7 +190,7 @@ class Calls:
             UploadError: a file in the input could not be uploaded.
             SessionStateError: the session is closed, or was closed during the call.
         """
-        endpoint = EndpointId.parse(endpoint_id, path)
+        endpoint = run_id(endpoint_id, path, method)
         call_options = CallOptions.of("run", options, RunOptions)
         asked = DirectRun(
             view=self._view,

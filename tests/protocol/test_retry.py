@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,6 +124,19 @@ def test_error_answers_are_judged_by_the_table(
 def test_only_run_stream_submit_and_create_must_not_be_sent_twice() -> None:
     assert sorted(PAID) == ["create", "run", "stream", "submit"]
     assert FREE == ["cancel", "download", "read", "result", "status", "token", "upload", "write"]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "verdict"),
+    [(429, {}, RAISE), (503, INGRESS, UNCERTAIN), (502, INGRESS, UNCERTAIN), (503, FROM_FAL, RAISE)],
+)
+def test_a_fallback_chain_is_not_sent_again_whatever_the_policy(
+    status: int, headers: dict[str, str], verdict: Verdict
+) -> None:
+    chain = attrs.evolve(request(Operation.RUN), once=True)
+    for policy in (DEFAULT, BOLD):
+        assert judge(chain, answered(status, headers), sent=True, policy=policy) is verdict
+        assert judge(chain, BROKEN, sent=False, policy=policy) is RETRY
 
 
 def test_a_429_that_the_caller_asked_for_is_not_retried() -> None:
