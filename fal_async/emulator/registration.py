@@ -23,6 +23,7 @@ from fal_async.emulator.jobs.served import check_runners
 from fal_async.emulator.schemas.endpoint_parts import builtin_parts, endpoint_parts
 from fal_async.emulator.schemas.model_document import Document, read_document
 from fal_async.emulator.schemas.sample_model import SampleModel
+from fal_async.emulator.workflows.definition import read_definition
 from fal_async.emulator.workflows.workflow_endpoint import NAMESPACE, serve_ad_hoc, serve_workflow
 
 F = TypeVar("F", bound=EndpointFunction)
@@ -225,8 +226,9 @@ class Registration:
             ValueError: If the id has another form; if a reference names a node that does not exist, or nodes need
                 each other's outputs; or if the definition has another form.
         """
+        read_definition(contents)
         owner, _, name = workflow_id.removeprefix(NAMESPACE).partition("/")
-        schema = {"input": {}, "output": {}, **contents.get("schema", {})}
+        schema = {"input": {}, "output": {}, **(contents.get("schema") or {})}
         whole = {"name": name, "version": "1.0.0", **contents, "schema": schema}
         workflow = Workflow(owner=owner, name=name, title=title or name, contents=whole, is_public=True)
         return serve_workflow(self._core, workflow, listed=True)

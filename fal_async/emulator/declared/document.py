@@ -14,12 +14,14 @@ import attrs
 from fal_async.emulator.accounts.prices import UNIT, price_of
 from fal_async.emulator.declared.declared_model import MODEL_KEYS, DeclaredModel, read_model
 from fal_async.emulator.declared.placed_values import DocumentError, Placed
-from fal_async.emulator.jobs.endpoints import check_endpoint_id
+from fal_async.emulator.jobs.endpoints import check_app_id, check_endpoint_id
 from fal_async.emulator.jobs.polls import Polls
 from fal_async.emulator.registration import Registration
 from fal_async.emulator.schemas.input_check import require
 from fal_async.emulator.schemas.model_document import read_document as read_schemas
 from fal_async.emulator.schemas.sample_model import SampleModel
+from fal_async.emulator.workflows.definition import read_definition
+from fal_async.emulator.workflows.workflow_endpoint import NAMESPACE
 
 _OPTIONS: Mapping[str, Any] = {
     "runners": lambda given: given.whole(least=1),
@@ -54,8 +56,20 @@ class Declared:
         registration.endpoint(self.endpoint_id, **self.options)(self.model.function())
 
 
-def read_file(path: Path) -> list[Declared]:
-    """Return the endpoints of a file: TOML, or JSON if its name ends in `.json`.
+@attrs.frozen
+class DeclaredWorkflow:
+    """One workflow of a document."""
+
+    workflow_id: str
+    contents: Mapping[str, Any]
+
+    def register(self, registration: Registration) -> None:
+        """Serve the workflow."""
+        registration.workflow(self.workflow_id, self.contents)
+
+
+def read_file(path: Path) -> list[Declared | DeclaredWorkflow]:
+    """Return the endpoints and workflows of a file: TOML, or JSON if its name ends in `.json`.
 
     Raises:
         DocumentError: If something in it is wrong.
@@ -68,7 +82,12 @@ def read_file(path: Path) -> list[Declared]:
         unquoted = _UNQUOTED.search(data.decode(errors="replace"))
         hint = "" if unquoted is None else f'; an id is quoted: [endpoints."{unquoted[1]}"]'
         raise DocumentError(f"{path}: {error}{hint}") from error
-    return read_document(document, str(path), path.parent)
+    workflows = document.pop("workflows", None) if isinstance(document, dict) else None
+    if workflows is None:
+        return [*read_document(document, str(path), path.parent)]
+    endpoints = read_document(document, str(path), path.parent) if document else []
+    given = Placed(workflows, f"{path}: workflows").table()
+    return [*endpoints, *(_workflow(name, one, path.parent) for name, one in given.items())]
 
 
 def read_document(document: Any, name: str, folder: Path | None) -> list[Declared]:
@@ -87,6 +106,17 @@ def read_document(document: Any, name: str, folder: Path | None) -> list[Declare
         raise DocumentError(f'{name}: expected a table "endpoints", such as [endpoints."me/poet"]')
     endpoints = Placed(top["endpoints"].value, f"{name}: endpoints")
     return [_declared(endpoint_id, given, folder) for endpoint_id, given in endpoints.table().items()]
+
+
+def _workflow(workflow_id: str, given: Placed, folder: Path) -> DeclaredWorkflow:
+    """Return a workflow: its definition, or the content of a JSON file with it."""
+    contents = _json_file(given, folder)
+    try:
+        check_app_id(f"{NAMESPACE}{workflow_id}")
+        read_definition(contents)
+    except ValueError as error:
+        raise DocumentError(f"{given.place}: {error}") from error
+    return DeclaredWorkflow(workflow_id, contents)
 
 
 def _declared(endpoint_id: str, given: Placed, folder: Path | None) -> Declared:
@@ -114,6 +144,13 @@ def _openapi(given: Placed, folder: Path | None) -> Mapping[str, Any]:
         raise given.wrong(
             "expected the document itself, since files can only be named in a file of endpoints"
         )
+    return _json_file(given, folder)
+
+
+def _json_file(given: Placed, folder: Path) -> Mapping[str, Any]:
+    """Return a table, or the content of the JSON file that a text names."""
+    if isinstance(given.value, dict):
+        return given.value
     path = folder / given.text()
     try:
         document = Placed(json.loads(path.read_bytes()), str(path))

@@ -31,7 +31,7 @@ async def realtime(core: Core, call: Call) -> Reply:
     options = await admission(core, call, endpoint)
     if not isinstance(options, CallOptions):
         return options
-    if endpoint is None:
+    if endpoint is None or endpoint.is_workflow:
         return core.endpoints.missing(rest)
     connection = await accept(call)
     await _serve(core, call, endpoint, options, connection)

@@ -67,6 +67,7 @@ def read_definition(contents: Any) -> Definition:
     given = contents.get("nodes", contents)
     if not isinstance(given, Mapping) or not all(isinstance(node, Mapping) for node in given.values()):
         raise DefinitionError("nodes: expected an object of objects")
+    _check_schema(contents.get("schema") if "nodes" in contents else None)
     nodes = {name: _node(name, node, given) for name, node in given.items()}
     output = contents.get("output") if "nodes" in contents else None
     if output is None:
@@ -120,6 +121,14 @@ def _named(fields: list[Any]) -> Iterator[tuple[str, Any]]:
     for number, field in enumerate(fields):
         reference = next(references_in(field), None)
         yield (reference.path[-1] if reference is not None and reference.path else str(number)), field
+
+
+def _check_schema(schema: Any) -> None:
+    if schema is not None and not isinstance(schema, Mapping):
+        raise DefinitionError("schema: expected an object with input and output")
+    for name in ("input", "output"):
+        if not isinstance((schema or {}).get(name, {}), Mapping):
+            raise DefinitionError(f"schema.{name}: expected an object of fields")
 
 
 def _check_references(place: str, value: Any, nodes: Mapping[str, Any]) -> None:

@@ -81,6 +81,8 @@ def test_nodes_of_unknown_kinds_are_accepted_and_call_nothing() -> None:
     [
         (None, "expected an object with nodes"),
         ({"nodes": []}, "nodes: expected an object of objects"),
+        ({"nodes": {}, "schema": 1}, "schema: expected an object with input"),
+        ({"nodes": {}, "schema": {"input": []}}, "schema.input: expected an object of fields"),
         ({"nodes": {"a": 1}}, "nodes: expected an object of objects"),
         ({"nodes": {"a": {"type": "run"}}}, "nodes.a.app: expected the id of an endpoint"),
         ({"nodes": {"a": run(depends="b")}}, "nodes.a.depends: expected a list of names"),

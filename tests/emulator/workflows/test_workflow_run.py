@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
+import aiohttp
 import attrs
 import pytest
 
@@ -310,6 +311,12 @@ def test_a_workflow_id_of_another_form_is_refused(workflow_id: str) -> None:
         Emulator(builtins=False).workflow(workflow_id, STORY)
 
 
+async def test_a_workflow_has_no_realtime_sessions(caller: Caller) -> None:
+    url = f"{caller.emulator.url}/fal.run/{STORY_ID}/realtime"
+    with pytest.raises(aiohttp.WSServerHandshakeError, match="404"):
+        await caller.http.ws_connect(url, headers=caller.with_headers())
+
+
 async def test_an_exception_of_a_step_is_its_500_and_the_workflows(caller: Caller) -> None:
     @caller.emulator.endpoint("me/painter")
     async def painter(input: Any) -> Any:
@@ -317,3 +324,9 @@ async def test_an_exception_of_a_step_is_its_500_and_the_workflows(caller: Calle
 
     reply = await caller.run(STORY_ID, {"theme": "sea"})
     assert (reply.status, reply.headers["X-Fal-Needs-Retry"]) == (500, "0")
+
+
+@pytest.mark.parametrize("contents", [[], {"nodes": 1}, {"nodes": {}, "schema": 1}], ids=str)
+def test_contents_of_another_form_are_refused_when_they_are_registered(contents: Any) -> None:
+    with pytest.raises(ValueError, match="expected an object"):
+        Emulator(builtins=False).workflow("me/story", contents)
