@@ -302,6 +302,34 @@ async def test_a_request_that_polls_move_on_is_polled_from_the_page(page: Page) 
         assert page.problems == []
 
 
+async def test_requests_are_filtered_by_scope_until_the_scope_is_closed(page: Page, kept: Path) -> None:
+    chosen = "document.querySelector('main select[aria-label=\"All scopes\"]')"
+    async with Emulator(clock="auto") as emulator:
+        first, second = emulator.scope("checkout"), emulator.scope("upload")
+        await page.open(f"{emulator.url}/")
+        for scope, requests in ((first, 2), (second, 1)):
+            async with Session(scope.key, hosts=scope.hosts) as fal:
+                for number in range(requests):
+                    await fal.subscribe("fal-ai/any-llm", {"prompt": f"{scope.name} {number}"})
+        await page.until(rows(3))
+        choose = f"{chosen}.value = 'checkout'; {chosen}.dispatchEvent(new Event('change'))"
+        await page.ask(choose)
+        await page.until(rows(2))
+        await shot_of_each_look(page, kept, "7-scopes")
+        await go(page, "http", "document.querySelector('.http tbody tr')")
+        await page.ask(choose)
+        arrived = len(first.requests)
+        await page.until(f"document.querySelectorAll('.http tbody tr').length === {arrived}")
+        await go(page, "requests", rows(3))
+        await page.ask(choose)
+        await page.until(rows(2))
+        first.close()
+        await page.until(f"{rows(3)} && {chosen}.value === ''")
+        second.close()
+        await page.until(f"{chosen}.hidden")
+        assert page.problems == []
+
+
 async def test_real_time_is_named_and_can_not_be_moved_by_the_page(page: Page) -> None:
     async with Emulator() as emulator:
         await page.open(f"{emulator.url}/")

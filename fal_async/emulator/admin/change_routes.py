@@ -39,6 +39,7 @@ def overview(core: Core, watched: str | None = None) -> dict[str, Any]:
         "jobs": {"accepted": jobs.accepted, "kept": len(jobs.by_id), "queued": waiting, "running": running}
         | {"ended": jobs.ended_count, "failed": jobs.failed_count},
         "queues": queues[:_QUEUES],
+        "scopes": list(core.scopes),
         "used": sorted({queue["endpoint_id"] for queue in queues}),
         "http": core.recorder.count(),
         "records": core.recorder.keeps,

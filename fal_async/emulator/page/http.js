@@ -2,7 +2,7 @@
 
 import { one, remove } from "./api.js";
 import { clock, copyButton, date, endpointLink, h, jobLink, json, link, setText, showBeside, size } from "./dom.js";
-import { Table, choice, offer } from "./table.js";
+import { Table, choice, offer, offerScopes } from "./table.js";
 
 const KINDS = ["submit", "status", "status_stream", "result", "cancel", "run", "stream", "realtime", "websocket", "file", "initiate", "upload", "multipart", "part", "complete", "cdn_token", "platform", "rest", "openapi", "token", "key_set", "index", "unknown", "wrong_method"];
 
@@ -10,6 +10,7 @@ export class Http {
   constructor(app) {
     this.app = app;
     this.endpoint = choice("endpoint", "All endpoints", []);
+    this.scope = choice("scope", "All scopes", []);
     this.table = new Table({
       path: "requests",
       caption: "HTTP requests",
@@ -23,7 +24,7 @@ export class Http {
       ],
       keyOf: (request) => request.number,
       make: (request) => this.row(request),
-      filters: [this.endpoint, choice("kind", "All operations", KINDS)],
+      filters: [this.endpoint, choice("kind", "All operations", KINDS), this.scope],
       empty: "No HTTP request yet.",
     });
     this.table.element.classList.add("list");
@@ -66,6 +67,7 @@ export class Http {
 
   update(overview) {
     offer(this.endpoint, overview.used);
+    offerScopes(this.scope, overview.scopes, this.table);
     this.note.hidden = overview.records;
     this.split.hidden = !overview.records;
     return overview.records ? this.table.load() : undefined;

@@ -2,7 +2,7 @@
 
 import { JobPanel } from "./job.js";
 import { count, endpointLink, h, jobLink, keyed, pill, plural, seconds, setText, clock, date, showBeside } from "./dom.js";
-import { Table, choice, offer } from "./table.js";
+import { Table, choice, offer, offerScopes } from "./table.js";
 
 const STATES = ["queued", "running", "completed", "failed", "cancelled"];
 
@@ -13,6 +13,7 @@ export class Requests {
     this.idle = h("p", { class: "idle" });
     this.noQueues = h("p", { class: "empty panel" }, "No request yet. Call the emulator from your program, or ", h("a", { href: "#/endpoints" }, "try an endpoint"), " here.");
     this.endpoint = choice("endpoint", "All endpoints", []);
+    this.scope = choice("scope", "All scopes", []);
     this.table = new Table({
       path: "jobs",
       caption: "Requests",
@@ -26,7 +27,7 @@ export class Requests {
       ],
       keyOf: (job) => job.request_id,
       make: (job) => this.row(job),
-      filters: [this.endpoint, choice("state", "All states", STATES)],
+      filters: [this.endpoint, choice("state", "All states", STATES), this.scope],
       empty: "No request yet.",
     });
     this.table.element.classList.add("list");
@@ -48,7 +49,7 @@ export class Requests {
     const update = (job) => {
       cell.state.replaceChildren(pill(job.state));
       setText(title, job.summary || job.request_id);
-      const more = [job.endpoint_id, job.via === "queue" ? "" : job.via, job.workflow_request_id ? "step of a workflow" : "", job.attempts > 1 ? `${job.attempts} attempts` : "", job.error_type ?? ""];
+      const more = [job.endpoint_id, job.account === this.app.overview?.accounts[0].nickname ? "" : job.account, job.via === "queue" ? "" : job.via, job.workflow_request_id ? "step of a workflow" : "", job.attempts > 1 ? `${job.attempts} attempts` : "", job.error_type ?? ""];
       setText(under, more.filter(Boolean).join(" · "));
       if (job.picture && !cell.picture.firstChild) cell.picture.append(h("img", { class: "thumb", src: job.picture, alt: "", loading: "lazy" }));
       setText(cell.when, clock(job.submitted_at));
@@ -89,6 +90,7 @@ export class Requests {
 
   update(overview) {
     offer(this.endpoint, overview.used);
+    offerScopes(this.scope, overview.scopes, this.table);
     this.noQueues.hidden = overview.queues.length > 0;
     const idle = overview.queues.filter((queue) => !queue.busy && !queue.waiting);
     const active = overview.queues.filter((queue) => queue.busy || queue.waiting);

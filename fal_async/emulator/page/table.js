@@ -95,6 +95,15 @@ export function choice(name, label, options) {
   return { name, element };
 }
 
+// Scopes come and go: the choice is there while some are open, and a closed one is no longer chosen.
+export function offerScopes(filter, scopes, table) {
+  const chosen = filter.element.value;
+  for (const option of [...filter.element.options]) if (option.value && !scopes.includes(option.value)) option.remove();
+  offer(filter, scopes);
+  filter.element.hidden = !scopes.length;
+  if (filter.element.value !== chosen) table.restart();
+}
+
 // Adds endpoint ids that were not there when the choice was made.
 export function offer(filter, options) {
   const known = new Set([...filter.element.options].map((option) => option.value));

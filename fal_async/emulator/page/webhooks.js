@@ -2,11 +2,12 @@
 
 import { post } from "./api.js";
 import { clock, h, jobLink, setSwitch, setText } from "./dom.js";
-import { Table } from "./table.js";
+import { Table, choice, offerScopes } from "./table.js";
 
 export class Webhooks {
   constructor(app) {
     this.app = app;
+    this.scope = choice("scope", "All scopes", []);
     this.table = new Table({
       path: "webhooks",
       caption: "Webhook attempts",
@@ -20,6 +21,7 @@ export class Webhooks {
       ],
       keyOf: (attempt) => `${attempt.request_id} ${attempt.at}`,
       make: (attempt) => ({ element: row(attempt) }),
+      filters: [this.scope],
       empty: "No attempt yet. Submit a request with a webhook URL.",
     });
     this.switch = h("button", { type: "button", class: "switch good", role: "switch", "aria-checked": "false", disabled: true, onclick: () => this.toggle() }, h("span", { class: "knob" }), h("b", {}, "Deliver automatically"), h("span", { class: "quiet small" }, "Off: a webhook is sent only on demand"));
@@ -33,6 +35,7 @@ export class Webhooks {
 
   update(overview) {
     setSwitch(this.switch, overview.webhooks_automatic);
+    offerScopes(this.scope, overview.scopes, this.table);
     const pending = overview.webhooks.under_way;
     setText(this.pending, pending ? `${pending} being sent, or waiting for a retry` : "");
     return this.table.load();
