@@ -5,7 +5,7 @@ Citations such as (protocol 9.4) are sections of `fal_async/protocol/README.md`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fal_async.emulator.accounts.account import Account
@@ -103,6 +103,15 @@ class Controls:
     def uploads(self) -> Mapping[str, Upload]:
         """All uploads that were started, by upload id."""
         return SharedMapping(self._core.uploads.uploads)
+
+    @property
+    def misses(self) -> Sequence[str]:
+        """The calls that were refused because `recordings` has none of them: a line for each, in their order.
+
+        It names the nearest recording, and how the call differs from it.
+        """
+        source = self._core.recordings
+        return () if source is None else tuple(miss.text for miss in source.misses)
 
     def count(self, kind: str | None = None) -> int:
         """Return how many HTTP requests of a kind have arrived.

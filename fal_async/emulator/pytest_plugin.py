@@ -13,6 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fal_async.emulator.defaults import OTHER_SETTINGS
+from fal_async.emulator.markers.cassette_marker import (
+    CASSETTE,
+    RECORD,
+    delete_replaced,
+    fail_for_misses,
+    is_recorded,
+    show_misses,
+)
+from fal_async.emulator.markers.emulator_marker import EMULATOR, check_markers_are_used, emulator_of
 
 if TYPE_CHECKING:
     from fal_async.emulator.network_guard import NetworkGuard
@@ -21,10 +30,6 @@ if TYPE_CHECKING:
     from fal_async.emulator.verification import Checkpoint
     from fal_async.session import Session
 
-SPEED = 50.0
-"""Time factor of the fixture's emulator in real time: a model's 2 s take 40 ms."""
-EMULATOR = "fal_emulator"
-"""Name of the fixture, and of the marker that has its options."""
 SCOPE = "fal_scope"
 """Name of the fixture of a test that shares its emulator with others."""
 VERIFY, GUARD = "fal_verify", "fal_network_guard"
@@ -34,16 +39,21 @@ _OPTIONS = {
     "the test was called, and that no request was unexpected, is still running, or was paid twice",
     GUARD: "stop every call of a real fal host, by any library, and fail the test that makes it",
 }
+_RECORD_HELP = (
+    f"record the calls of tests with the marker {CASSETTE}: fal is called with FAL_KEY, and bills them"
+)
 _MARKERS = (
     f'{EMULATOR}(clock="auto", ...): arguments of Emulator for the fixture {EMULATOR}; those of a test precede '
     "those of its class and its module.",
+    f'{CASSETTE}(folder=None, missing="strict", speed=1): {EMULATOR} replays a folder, by default '
+    f"cassettes/MODULE/TEST beside the file of the test. With {RECORD}, the test makes them.",
     f"{VERIFY}(faults=True, endpoints=True, unexpected=True, running=True, repeats=True): make the checks of "
     f"Emulator.verify at the end of the test; with an argument of False not that one. {VERIFY}(False): make none.",
     f"{GUARD}: stop every call of a real fal host, and fail the test that makes it. {GUARD}(False): do not.",
 )
 _guard_of = pytest.StashKey["NetworkGuard"]()
 _checkpoints_of = pytest.StashKey["dict[Emulator, Checkpoint]"]()
-_is_made_of_marker = pytest.StashKey[bool]()
+_has_passed = pytest.StashKey[bool]()
 _emulators_of = pytest.StashKey["weakref.WeakSet[Emulator]"]()
 
 
@@ -54,9 +64,9 @@ _emulators_of = pytest.StashKey["weakref.WeakSet[Emulator]"]()
 def fal_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
     """A local fal for this test, on a free port, in a thread of its own, with plain pictures and speed=50.
 
-    The marker fal_emulator changes these options, and adds others.
+    The marker fal_emulator changes these options, and adds others; fal_cassette lets it replay recordings.
     """
-    with _emulator_of(request.node) as emulator:
+    with emulator_of(request.node) as emulator:
         yield emulator
 
 
@@ -107,59 +117,12 @@ def fal_network_guard(request: pytest.FixtureRequest) -> Iterator[NetworkGuard]:
     if _guard_of in stash:
         yield stash[_guard_of]
         return
+    if is_recorded(request.node):
+        yield NetworkGuard()  # not begun, since the emulator calls fal in this process
+        return
     with NetworkGuard() as guard:
         stash[_guard_of] = guard
         yield guard
-
-
-def _emulator_of(item: pytest.Item) -> Emulator:
-    """Return the emulator that the markers of a test describe; the test fails if they are wrong."""
-    from fal_async.emulator.server import Emulator
-
-    item.stash[_is_made_of_marker] = True
-    options = _emulator_options(item)
-    try:
-        return Emulator(**{**_usual_options(options), **options})
-    except (TypeError, ValueError) as error:
-        given = ", ".join(f"{name}={value!r}" for name, value in options.items())
-        message = f"@pytest.mark.{EMULATOR}({given}): {error}"
-    pytest.fail(message, pytrace=False)
-
-
-def _usual_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options without a marker. Virtual time has no speed."""
-    usual: dict[str, Any] = {"plain_pictures": True}
-    return usual if options.get("clock", "real") != "real" else {**usual, "speed": SPEED}
-
-
-def _emulator_options(item: pytest.Item) -> dict[str, Any]:
-    """Return the arguments of all markers; those of a test precede those of its class and its module."""
-    options: dict[str, Any] = {}
-    for marker in reversed(list(item.iter_markers(EMULATOR))):
-        _check_options(marker)
-        options.update(marker.kwargs)
-    return options
-
-
-def _check_options(marker: pytest.Mark) -> None:
-    """Fail the test if `Emulator` does not have the arguments of a marker."""
-    import difflib
-    import inspect
-
-    from fal_async.emulator.server import Emulator
-
-    known = inspect.signature(Emulator).parameters
-    for value in marker.args:
-        pytest.fail(
-            f'@pytest.mark.{EMULATOR}({value!r}): expected arguments with names, such as clock="auto"',
-            pytrace=False,
-        )
-    for name in marker.kwargs.keys() - known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
-        pytest.fail(
-            f"@pytest.mark.{EMULATOR}({name}=...): Emulator has no such argument; {hint}", pytrace=False
-        )
 
 
 # The options.
@@ -168,6 +131,7 @@ def _check_options(marker: pytest.Mark) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
     group = parser.getgroup("fal", "tests against the emulator of fal_async")
+    group.addoption(RECORD, action="store_true", help=_RECORD_HELP)
     for name, text in _OPTIONS.items():
         group.addoption("--" + name.replace("_", "-"), action="store_true", help=text)
         parser.addini(name, text, type="bool", default=False)
@@ -194,7 +158,7 @@ def _wanted(item: pytest.Item, name: str) -> dict[str, Any] | None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Guard the whole test, its fixtures included."""
-    if _wanted(item, GUARD) is None:
+    if _wanted(item, GUARD) is None or is_recorded(item):
         return (yield)
     from fal_async.emulator.network_guard import NetworkGuard
 
@@ -215,39 +179,33 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Make the checks after the test function, so that a failed check fails the test."""
     emulator: Emulator | None = getattr(item, "funcargs", {}).get(EMULATOR)
-    _check_marker_is_used(item, emulator)
+    check_markers_are_used(item, emulator)
     wanted = _wanted(item, VERIFY)
     start = None if emulator is None or wanted is None else emulator.checkpoint()
     try:
         result = yield
     except BaseException as error:
         _show_stopped_calls(item, error)
+        show_misses(item, emulator)
         raise
     _fail_for_stopped_calls(item)
     if emulator is not None:
+        fail_for_misses(emulator)
         item.config.stash[_emulators_of].add(emulator)
     if emulator is not None and start is not None and wanted is not None:
         _verify(item, emulator, start, wanted)
+    item.stash[_has_passed] = True
     return result
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
-    """Report calls of the real fal that were made after the test function."""
+    """Report calls of the real fal that were made after the test function, and keep what it has recorded."""
     result = yield
     _fail_for_stopped_calls(item)
+    if item.stash.get(_has_passed, False):
+        delete_replaced(item)
     return result
-
-
-def _check_marker_is_used(item: pytest.Item, emulator: Emulator | None) -> None:
-    """Fail a test whose marker has no effect, because another fixture made the emulator."""
-    if emulator is None or _is_made_of_marker in item.stash or item.get_closest_marker(EMULATOR) is None:
-        return
-    pytest.fail(
-        f"@pytest.mark.{EMULATOR} has no effect, because another fixture replaces the {EMULATOR} of the plugin: "
-        "pass the options to the Emulator in that fixture, or give it another name",
-        pytrace=False,
-    )
 
 
 def _verify(item: pytest.Item, emulator: Emulator, start: Checkpoint, wanted: dict[str, Any]) -> None:

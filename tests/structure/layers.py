@@ -56,7 +56,7 @@ _EMULATOR_FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"admin"}),
     frozenset({"gateway"}),
     frozenset({"server"}),
-    frozenset({"serving", "drift"}),
+    frozenset({"serving", "drift", "markers"}),
     frozenset({"execution", "serve", "pytest_plugin"}),
     frozenset({""}),  # the package itself: its public names, loaded on first use
 )

@@ -1,4 +1,4 @@
-"""The marker that chooses the emulator of a test, in a separate pytest run."""
+"""The markers that choose the emulator of a test, in separate pytest runs."""
 
 from __future__ import annotations
 
@@ -32,6 +32,23 @@ def test_wrong_type(fal_emulator): ...
 @mark(clock="auto", speed=2)
 def test_speed_of_virtual_time(fal_emulator): ...
 
+cassette = pytest.mark.fal_cassette
+
+@cassette(missin="strict")
+def test_cassette_name(fal_emulator): ...
+
+@cassette(missing="no")
+def test_cassette_value(fal_emulator): ...
+
+@cassette("a", "b")
+def test_cassette_folders(fal_emulator): ...
+
+@cassette("broken")
+def test_cassette_broken(fal_emulator): ...
+
+@cassette
+def test_cassette_without_key(fal_emulator): ...
+
 class TestOther:
     @pytest.fixture
     def fal_emulator(self):
@@ -39,6 +56,9 @@ class TestOther:
 
     @pytest.fixture
     def other(self, fal_emulator): ...
+
+    @cassette
+    def test_replaced_cassette(self, fal_emulator): ...
 
     @mark(clock="auto")
     def test_replaced_fixture(self, other, fal_emulator): ...
@@ -50,6 +70,12 @@ EXPECTED = {
     "wrong_value": "@pytest.mark.fal_emulator(clock='virtual'): clock='virtual': expected one of real, auto",
     "wrong_type": "@pytest.mark.fal_emulator(speed='fast'): '>' not supported between",
     "speed_of_virtual_time": "speed=2: virtual time (clock='auto') has no speed; leave it out",
+    "cassette_name": "@pytest.mark.fal_cassette(missin=...): the marker has no such argument; did you mean missing",
+    "cassette_value": "@pytest.mark.fal_cassette: missing='no': expected one of",
+    "cassette_folders": "@pytest.mark.fal_cassette('a', 'b'): expected one folder, or none",
+    "cassette_broken": "b.json: format: 7",
+    "cassette_without_key": "@pytest.mark.fal_cassette: recording needs an API key of fal: set FAL_KEY",
+    "replaced_cassette": "@pytest.mark.fal_cassette has no effect, because another fixture replaces",
     "replaced_fixture": "@pytest.mark.fal_emulator has no effect, because another fixture replaces",
 }
 
@@ -60,7 +86,9 @@ def test_markers_of_tests_classes_and_modules_choose_the_emulator(tmp_path: Path
 
 
 def test_wrong_marker_fails_its_test_and_says_what_is_wrong(tmp_path: Path) -> None:
-    shown = run_pytest(tmp_path, test_theirs=WRONG).shown
+    (tmp_path / "broken" / "a").mkdir(parents=True)
+    (tmp_path / "broken" / "a" / "b.json").write_text('{"format": 7}')
+    shown = run_pytest(tmp_path, "--fal-record", test_theirs=WRONG).shown
     parts = re.split(r"^_+ (?:ERROR at setup of )?(?:\w+\.)?test_(\w+) _+$", shown, flags=re.M)
     found = dict(zip(parts[1::2], parts[2::2], strict=True))
     assert found.keys() == EXPECTED.keys(), shown
