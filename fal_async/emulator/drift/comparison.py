@@ -60,7 +60,9 @@ class Comparison:
             emulated = self.own.submit if is_same else emulated_error(recorded)
         if emulated is None:
             raise RuntimeError("a call without a submit was compared with one")
-        yield from _of_head("submit", recorded, emulated)
+        yield from _of_status("submit", recorded, emulated.status)
+        yield from _of_headers("submit", recorded, emulated)
+        yield from _of_media_type("submit", recorded, emulated)
         yield from _of_body("submit.body", recorded.body, emulated)
 
     # What happens before the end.
@@ -85,22 +87,29 @@ class Comparison:
     # The end.
 
     def _of_answer(self, recorded: RecordedAnswer) -> Iterator[Difference]:
-        emulated = self._emulated_answer(recorded)
-        yield from _of_head("answer", recorded, emulated)
-        if self.cassette.via == "stream" and recorded.status < 400:
-            return  # its body is its events
-        if recorded.status >= 400:
+        emulated = self._answer_like(recorded)
+        status = emulated.status if self.own.is_unknown or _is_chance(recorded) else self.own.answer.status
+        yield from _of_status("answer", recorded, status)
+        yield from _of_headers("answer", recorded, emulated)
+        if not self.own.is_unknown or _is_error(recorded):  # else its type is up to the model
+            yield from _of_media_type("answer", recorded, emulated)
+        if _is_error(recorded):
             yield from _of_body("answer.body", recorded.body, emulated)
-        elif not self.own.is_unknown:
-            yield from _of_result("answer.body", recorded.body, emulated, self.own.output_schema)
+        elif self.cassette.via != "stream":  # whose body is its events
+            yield from self._of_result("answer.body", recorded.body)
 
-    def _emulated_answer(self, recorded: RecordedAnswer) -> Answer:
-        """Return the emulator's answer, or its form of an error that only the model or the account can cause."""
+    def _answer_like(self, recorded: RecordedAnswer) -> Answer:
+        """Return the emulator's answer of the same kind, a result or an error."""
         own = self.own.answer
-        if own.status == recorded.status:
-            return own
-        is_chance = _is_error(recorded) and not _is_error(own) and _is_chance(recorded)
-        return self.placeholder.answer if self.own.is_unknown or is_chance else own
+        is_alike = _is_error(own) == _is_error(recorded)
+        same = own.status == recorded.status or (is_alike and not self.own.is_unknown)
+        return own if same else self.placeholder.answer
+
+    def _of_result(self, path: str, recorded: Content) -> Iterator[Difference]:
+        if self.own.output_schema is not None and recorded.kind == "json":
+            yield from SchemaShape(self.own.output_schema).differences(member(path, "json"), recorded.value)
+        elif not _is_error(self.own.answer):
+            yield from _of_body(path, recorded, self.own.answer)
 
 
 def _is_error(answer: RecordedAnswer | Answer) -> bool:
@@ -108,40 +117,36 @@ def _is_error(answer: RecordedAnswer | Answer) -> bool:
 
 
 def _is_chance(recorded: RecordedAnswer) -> bool:
-    """Return whether an error does not follow from the input, so that the same call may succeed elsewhere."""
+    """Return whether it is an error that does not follow from the input, so that the same call may succeed."""
     body = recorded.body.value if recorded.body.kind == "json" else None
     detail = body.get("detail") if isinstance(body, Mapping) else None
-    kinds = (
-        [each.get("type") for each in detail if isinstance(each, Mapping)] if isinstance(detail, list) else []
-    )
-    return recorded.status != 422 or not SCHEMA_ERRORS.intersection(map(str, kinds))
+    entries = detail if isinstance(detail, list) else []
+    kinds = {str(each.get("type")) for each in entries if isinstance(each, Mapping)}
+    return _is_error(recorded) and (recorded.status != 422 or not SCHEMA_ERRORS & kinds)
 
 
-def _of_head(path: str, recorded: RecordedAnswer, emulated: Answer) -> Iterator[Difference]:
-    if recorded.status != emulated.status:
-        yield Difference(member(path, "status"), str(recorded.status), str(emulated.status))
+def _of_status(path: str, recorded: RecordedAnswer, status: int) -> Iterator[Difference]:
+    if recorded.status != status:
+        yield Difference(member(path, "status"), str(recorded.status), str(status))
+
+
+def _of_headers(path: str, recorded: RecordedAnswer, emulated: Answer) -> Iterator[Difference]:
     kept, headers = kept_headers(emulated.headers), member(path, "headers")
     for name in sorted({*recorded.headers, *kept}):
         if name not in kept:
             yield Difference(member(headers, name), "present", ABSENT)
         elif name not in recorded.headers:
             yield Difference(member(headers, name), ABSENT, "present")
-    kinds = [_media_type(each.get(_CONTENT_TYPE, "")) for each in (recorded.headers, kept)]
+
+
+def _of_media_type(path: str, recorded: RecordedAnswer, emulated: Answer) -> Iterator[Difference]:
+    kinds = [_media_type(each) for each in (recorded.headers, kept_headers(emulated.headers))]
     if all(kinds) and kinds[0] != kinds[1]:
-        yield Difference(member(headers, _CONTENT_TYPE), *kinds)
+        yield Difference(member(member(path, "headers"), _CONTENT_TYPE), *kinds)
 
 
-def _media_type(value: str) -> str:
-    return value.partition(";")[0].strip().lower()
-
-
-def _of_result(
-    path: str, recorded: Content, emulated: Answer, schema: Mapping[str, Any] | None
-) -> Iterator[Difference]:
-    if schema is not None and recorded.kind == "json":
-        yield from SchemaShape(schema).differences(member(path, "json"), recorded.value)
-    elif not _is_error(emulated):
-        yield from _of_body(path, recorded, emulated)
+def _media_type(headers: Mapping[str, str]) -> str:
+    return headers.get(_CONTENT_TYPE, "").partition(";")[0].strip().lower()
 
 
 def _of_body(path: str, recorded: Content, emulated: Answer) -> Iterator[Difference]:
@@ -164,7 +169,7 @@ def _events(answer: Answer) -> list[Content]:
     """Return the events of a stream that the emulator sent, without its comments; [] if it is an error."""
     if _is_error(answer):
         return []
-    if _media_type(kept_headers(answer.headers).get(_CONTENT_TYPE, "")) != EVENTS:
+    if _media_type(kept_headers(answer.headers)) != EVENTS:
         return [_content(answer.body)]
     return [_content(part + b"\n\n") for part in answer.body.split(b"\n\n") if part and part[:1] != b":"]
 

@@ -205,7 +205,7 @@ async def test_each_alteration_of_a_recording_is_found_at_its_place(base: Casset
             [each.path, each.recorded, each.emulated] for file, each in report.differences if file == name
         ]
         assert expected in found, what
-        # An error also has other headers than a result.
+        # An error also has other members, and other headers than this result had.
         assert len(found) == 1 or what.startswith("error"), found
 
 
@@ -224,6 +224,29 @@ async def test_altered_events_and_errors_are_found(caller: Caller, tmp_path: Pat
         ("answer.body.json.detail[0].hint", "array", "absent"),
         (f"moments[{last}].event.json.usage", "null", "absent"),
     ]
+
+
+async def test_result_of_an_input_that_the_emulator_refuses_is_found(caller: Caller, tmp_path: Path) -> None:
+    taken = await run(caller, LLM, PROMPT)
+    document = {**taken.to_document(), "input": {"prompt": 7}}
+    del document["digest"]
+    (tmp_path / "llm").mkdir()
+    (tmp_path / "llm" / "a.json").write_text(json.dumps(document))
+    ((_, found),) = (await compared(CassetteFolder(tmp_path))).differences
+    assert (found.path, found.recorded, found.emulated) == ("answer.status", "200", "422")
+
+
+async def test_results_of_unknown_endpoints_may_have_any_type(caller: Caller, tmp_path: Path) -> None:
+    @caller.emulator.endpoint("me/bytes")
+    async def data(_: Any) -> bytes:
+        return b"\xff"
+
+    @caller.emulator.endpoint("me/chunks")
+    async def chunks(_: Any) -> AsyncIterator[bytes]:
+        yield b"\xff"
+
+    recorded = [await run(caller, "me/bytes", {}), await streamed(caller, "me/chunks", {})]
+    assert (await compared(written(tmp_path, *recorded))).differences == ()
 
 
 async def test_refused_submit_and_gateway_page_have_the_emulators_form(
