@@ -100,6 +100,10 @@ class Checkpoint:
         )
 
 
+NOTHING = Checkpoint(endpoints=frozenset())
+"""The checkpoint of a scope that was opened just now."""
+
+
 @attrs.frozen(kw_only=True)
 class Verification:
     """The checks that are made, each with the argument of `Emulator.verify` that switches it off."""
@@ -110,8 +114,8 @@ class Verification:
     running: bool = True
     repeats: bool = True
 
-    def problems(self, seen: Evidence, since: Checkpoint) -> list[str]:
-        """Return one line for each problem, with the argument that switches its check off."""
+    def problems(self, seen: Evidence, since: Checkpoint, *, named: bool = True) -> list[str]:
+        """Return one line for each problem, if `named` with the argument that switches its check off."""
         checks = {
             "faults": _unused_faults,
             "endpoints": _uncalled_endpoints,
@@ -121,7 +125,7 @@ class Verification:
         }
         made = attrs.asdict(self)
         return [
-            f"{problem} [{name}=False allows it]"
+            f"{problem} [{name}=False allows it]" if named else problem
             for name, check in checks.items()
             if made[name]
             for problem in _shortened(list(check(seen, since)))

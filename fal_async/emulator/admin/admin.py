@@ -25,7 +25,7 @@ from fal_async.emulator.admin import (
     scope_routes,
     webhook_routes,
 )
-from fal_async.emulator.admin.order import Order, Routes, find
+from fal_async.emulator.admin.order import OF_SCOPES, Order, Routes, find
 from fal_async.emulator.core import Call, Core, Reply
 from fal_async.emulator.downtime import Downtime
 from fal_async.emulator.registration import Registration
@@ -59,6 +59,9 @@ class Admin:
             served = ", ".join(f"{method} /_emulator/{path}".rstrip("/") for method, path in ROUTES)
             return request_error(404, f"Expected one of {served}")
         action, name = found
+        if "scope" in call.query and (call.request.method, call.route.rest) not in OF_SCOPES:
+            paths = ", ".join(sorted({path for _, path in OF_SCOPES} - {""}))
+            return request_error(400, f"scope= has no effect on {call.route.rest}, only on {paths}")
         if action is not page_routes.asset and (wrong := foreign_page(call.headers)) is not None:
             return request_error(403, f"/_emulator refuses pages of other origins: {wrong}")
         try:

@@ -15,12 +15,13 @@ from fal_async.emulator.wire.answers import Answer, request_error
 
 
 async def _files(order: Order) -> Answer:
-    """List the files that are served, as `listed.py` describes."""
+    """List the files that are served, as `listed.py` describes, filtered by the query's `scope`."""
+    scope = order.scope
     return await listed(
         order.core.files.records.items(),
         wish_of(order.call.query),
         name=lambda file: file[0],
-        fits=None,
+        fits=None if scope is None else lambda file: file[1].owner == scope.account.nickname,
         texts=lambda file: (file[0], file[1].content_type, file[1].owner),
         shown=lambda file: file_entry(*file),
     )
@@ -45,12 +46,13 @@ def _expire(order: Order) -> None:
 
 
 async def _uploads(order: Order) -> Answer:
-    """List the uploads, as `listed.py` describes."""
+    """List the uploads, as `listed.py` describes, filtered by the query's `scope`."""
+    scope = order.scope
     return await listed(
         order.core.uploads.uploads.values(),
         wish_of(order.call.query),
         name=lambda upload: upload.upload_id,
-        fits=None,
+        fits=None if scope is None else lambda upload: upload.owner == scope.account.nickname,
         texts=lambda upload: (upload.upload_id, upload.path, upload.content_type, upload.owner),
         shown=_upload,
     )

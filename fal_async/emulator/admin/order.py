@@ -72,6 +72,14 @@ def scope_named(core: Core, name: str) -> ScopeParts:
 
 Action = Callable[[Order], Any]
 """Returns, or is awaited for, a value to send as JSON, an `Answer`, or a response that is already sent."""
+OF_SCOPES = frozenset(
+    {
+        *((method, path) for method in ("GET", "DELETE") for path in ("faults", "requests")),
+        *(("GET", path) for path in ("", "jobs", "books", "books/inputs", "files", "uploads", "webhooks")),
+        *(("POST", path) for path in ("faults", "seed", "webhooks/automatic")),
+    }
+)
+"""The calls whose query may name a scope."""
 Routes = Mapping[tuple[str, str], Action]
 """Actions by method and path; `*` after the first segment stands for a name, which may have slashes."""
 

@@ -7,8 +7,8 @@ from typing import Any
 from fal_async.emulator.admin.order import Order, Routes, scope_named
 from fal_async.emulator.core import ScopeParts
 from fal_async.emulator.jobs.job import COMPLETED
-from fal_async.emulator.scopes.life import close_scope, open_scope, problems_of
-from fal_async.emulator.verification import Verification
+from fal_async.emulator.scopes.life import close_scope, open_scope
+from fal_async.emulator.verification import NOTHING, Evidence, Verification
 from fal_async.emulator.wire.answers import Answer, json_answer, request_error
 
 _CHECKS = Verification(endpoints=False)
@@ -33,13 +33,15 @@ def _scope(order: Order, parts: ScopeParts) -> dict[str, Any]:
         "running": [job.request_id for job in jobs.values() if job.state != COMPLETED],
         "faults": len(parts.faults),
         "faults_struck": parts.faults.struck,
-        "problems": problems_of(core, parts, _CHECKS),
+        "problems": _CHECKS.problems(Evidence.of(core, parts), NOTHING, named=False),
     }
 
 
 def _open(order: Order) -> Answer:
     """Read `{"name"?, "key"?}`."""
     wanted = order.wanted
+    if not isinstance(wanted, dict):
+        raise ValueError("expected a JSON object with name and key, or no body")
     if unknown := sorted(set(wanted) - {"name", "key"}):
         raise ValueError(f"{', '.join(unknown)}: expected only name and key")
     for name, value in wanted.items():

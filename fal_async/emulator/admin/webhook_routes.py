@@ -42,7 +42,11 @@ def _deliver(order: Order) -> None:
 
 def _set_automatic(order: Order) -> None:
     """Read `{"automatic"}`."""
-    order.core.webhooks.automatic = bool(order.wanted["automatic"])
+    webhooks, automatic = order.core.webhooks, bool(order.wanted["automatic"])
+    if order.scope is None:
+        webhooks.automatic = automatic
+    else:
+        webhooks.set_automatic(order.scope.account, automatic)
 
 
 def _rotate_key(order: Order) -> None:

@@ -11,7 +11,6 @@ from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.jobs.books import Books
 from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.operations.realtime_tokens import token_of
-from fal_async.emulator.verification import Checkpoint, Evidence, Verification
 
 logger: logging.Logger = logging.getLogger("fal_async.emulator")
 _NAMED = 5
@@ -51,6 +50,7 @@ def close_scope(core: Core, parts: ScopeParts) -> list[Job]:
     core.uploads.forget_owner(account.nickname)
     core.jobs.books_of_scopes.pop(account, None)
     core.webhooks.forget(jobs)
+    core.webhooks.set_automatic(account, True)  # forgets the account
     core.runners.close_scope(account, unfinished)
     if unfinished:
         names = [f"{job.request_id} of {job.endpoint_id}" for job in unfinished[:_NAMED]]
@@ -63,13 +63,6 @@ def close_scope(core: Core, parts: ScopeParts) -> list[Job]:
             more,
         )
     return unfinished
-
-
-def problems_of(
-    core: Core, parts: ScopeParts, checks: Verification, since: Checkpoint | None = None
-) -> list[str]:
-    """Return one line for each problem; without `since`, everything since the scope was opened counts."""
-    return checks.problems(Evidence.of(core, parts), since or Checkpoint(endpoints=frozenset()))
 
 
 def scope_of(core: Core, call: Call) -> ScopeParts | None:

@@ -12,9 +12,10 @@ from fal_async.emulator.event_loop import called_in_loop, in_loop
 from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.jobs.books import Books
 from fal_async.emulator.jobs.job import Job
-from fal_async.emulator.scopes.life import close_scope, problems_of
+from fal_async.emulator.scopes.life import close_scope
 from fal_async.emulator.scopes.scope_webhooks import ScopeWebhooks
-from fal_async.emulator.verification import Checkpoint, Evidence, Verification
+from fal_async.emulator.storage.upload_store import Upload
+from fal_async.emulator.verification import NOTHING, Checkpoint, Evidence, Verification
 from fal_async.emulator.wire.recorder import RecordedRequest
 
 if TYPE_CHECKING:
@@ -151,6 +152,12 @@ class Scope:
         return self._parts.recorder.requests()
 
     @property
+    def uploads(self) -> Mapping[str, Upload]:
+        """The uploads of the scope by upload id, as of now."""
+        uploads = self._core.uploads.uploads.copy()
+        return {upload_id: one for upload_id, one in uploads.items() if one.owner == self.name}
+
+    @property
     def webhooks(self) -> ScopeWebhooks:
         """The webhook deliveries of the scope's requests."""
         return ScopeWebhooks(self._core, self._parts.account)
@@ -220,5 +227,5 @@ class Scope:
         checks = Verification(
             faults=faults, endpoints=False, unexpected=unexpected, running=running, repeats=repeats
         )
-        if problems := problems_of(self._core, self._parts, checks, since):
+        if problems := checks.problems(Evidence.of(self._core, self._parts), since or NOTHING):
             raise AssertionError("\n- ".join([f"the checks of scope {self.name} failed:", *problems]))

@@ -33,6 +33,15 @@ class ScopeWebhooks:
         """
         return attempts_of(self._core, self._account)
 
+    @property
+    def automatic(self) -> bool:
+        """Whether a webhook is delivered when its request is completed; default True, and False to `deliver` it."""
+        return self._core.webhooks.is_automatic(self._account)
+
+    @automatic.setter
+    def automatic(self, automatic: bool) -> None:
+        self._core.webhooks.set_automatic(self._account, automatic)
+
     async def wait_for(self, count: int = 1, *, timeout: float = 5.0) -> list[WebhookAttempt]:
         """Wait until a number of attempts have ended. Cancelling it is safe.
 

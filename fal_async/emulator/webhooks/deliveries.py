@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import attrs
 
+from fal_async.emulator.accounts.account import Account
 from fal_async.emulator.event_loop import EmulatorLoop, called_in_loop, in_loop
 from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.jobs.job_store import JobStore
@@ -125,6 +126,7 @@ class Webhooks:
 
     def __init__(self, loop: EmulatorLoop, *, jobs: JobStore, policy: WebhookPolicy, clock: Clock) -> None:
         self.automatic = True
+        self._on_demand: set[Account] = set()
         self.keys: WebhookKeys = WebhookKeys()
         self.ended: int = 0
         self._jobs, self._policy, self._clock = jobs, policy, clock
@@ -163,6 +165,23 @@ class Webhooks:
         for task in self._under_way:
             if request_ids is None or task.get_name() in request_ids:
                 task.cancel()
+
+    def set_automatic(self, account: Account, automatic: bool) -> None:
+        """Set whether webhooks of one account are delivered automatically; only the emulator calls this.
+
+        Args:
+            account: the account.
+            automatic: as the attribute `automatic`, which applies to all accounts.
+        """
+        (self._on_demand.discard if automatic else self._on_demand.add)(account)
+
+    def is_automatic(self, account: Account) -> bool:
+        """Return what `set_automatic` has set, True by default; only the emulator calls this.
+
+        Args:
+            account: the account.
+        """
+        return account not in self._on_demand
 
     @property
     def attempts(self) -> list[WebhookAttempt]:
@@ -273,7 +292,7 @@ class Webhooks:
 
     def _to_be_delivered(self, job: Job) -> bool:
         asked = job.via == "queue" and job.options.webhook_url is not None and not job.forgotten
-        return asked and self._open and self.automatic
+        return asked and self._open and self.automatic and self.is_automatic(job.account)
 
     @in_loop
     async def deliver(

@@ -201,6 +201,8 @@ async def test_calls_with_a_cdn_token_a_presigned_url_or_a_file_url_belong_to_th
     assert (await answers())[:2] == [200, 200]
     assert (await caller.get(initiated.data["file_url"], headers={})).status == 200
     assert (one.faults.struck, two.faults.struck) == (3, 0)
+    assert [upload.owner for upload in one.uploads.values()] == ["one", "one"]
+    assert two.uploads == {}
     assert (two.count(), one.count("part"), one.count("upload")) == (0, 2, 2)
 
 
@@ -250,6 +252,8 @@ async def test_webhooks_of_a_scope_are_only_those_of_its_own_requests(
             taken.append(await caller.submit("me/echo", params=query, headers=headers_of(scope)))
             [attempt] = await scope.webhooks.wait_for(1)
             assert attempt.request_id == taken[-1].data["request_id"]
+        one.webhooks.automatic = False
+        assert (one.webhooks.automatic, two.webhooks.automatic) == (False, True)
         again = await two.webhooks.deliver(taken[1].data["request_id"])
         assert [two.webhooks.attempts[1], len(one.webhooks.attempts)] == [again, 1]
         with pytest.raises(KeyError, match="scope one has no request"):

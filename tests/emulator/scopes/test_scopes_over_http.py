@@ -95,7 +95,8 @@ async def test_deleting_a_scope_reports_what_still_runs_and_its_key_gets_401(
     path = f"scopes/{scope['name']}"
     closed = await admin.call("DELETE", path)
     assert (closed.data["running"], closed.data["counts"]) == ([taken], {"submit": 1})
-    assert f"request {taken} of me/gate is IN_PROGRESS" in closed.data["problems"][0]
+    way_out = "wait for its result, or cancel it"
+    assert closed.data["problems"] == [f"request {taken} of me/gate is IN_PROGRESS: {way_out}"]
     assert await emulator.jobs[taken].wait_for("COMPLETED", timeout=5) == "COMPLETED"
     assert (await caller.submit("me/gate", headers=headers)).status == 401
     for method in ("GET", "DELETE"):
@@ -115,6 +116,7 @@ async def test_a_list_of_a_scope_that_is_not_open_is_refused(caller: Caller, pat
 @pytest.mark.parametrize(
     ("document", "message"),
     [
+        ([1], "ValueError: expected a JSON object with name and key, or no body"),
         ({"nam": "a"}, "ValueError: nam: expected only name and key"),
         ({"name": 1}, "ValueError: name=1: expected a str, or null"),
         ({"key": "secret"}, "ValueError: expected a key of the form id:secret, such as emulator:key"),
@@ -130,6 +132,38 @@ async def test_a_scope_with_bad_fields_is_refused_with_the_reason(
     answer = await Admin(caller).call("POST", "scopes", document)
     assert answer.status == 400
     assert answer.data["detail"].startswith(message)
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "accounts"), ("POST", "lock"), ("GET", "jobs/1")])
+async def test_a_scope_for_a_call_that_is_not_about_one_is_refused(
+    caller: Caller, method: str, path: str
+) -> None:
+    caller.emulator.scope("one")
+    answer = await Admin(caller).call(method, path, scope="one")
+    assert answer.status == 400
+    assert answer.data["detail"].startswith(f"scope= has no effect on {path}, only on books, books/inputs, ")
+    assert not caller.emulator.accounts["emulator"].locked
+
+
+async def test_files_uploads_and_automatic_webhooks_of_a_scope_are_its_own(caller: Caller) -> None:
+    admin = Admin(caller)
+    scope = (await admin.call("POST", "scopes", {"name": "one"})).data
+    headers = {"Authorization": f"Key {scope['key']}"}
+    form = {"file_name": "a.txt", "content_type": "text/plain"}
+    for given in (headers, caller.with_headers()):
+        begun = await caller.call("POST", "/rest.fal.ai/storage/upload/initiate", json=form, headers=given)
+        await caller.call("PUT", begun.data["upload_url"], data=b"a", headers={})
+    for path in ("files", "uploads"):
+        assert [entry["owner"] for entry in await admin.get(path, scope="one")] == ["one"]
+        assert len(await admin.get(path)) == 2
+    assert (await admin.call("POST", "webhooks/automatic", {"automatic": False}, scope="one")).status == 200
+    async with receiving() as receiver:
+        for given in (headers, caller.with_headers()):
+            taken = await caller.submit(LLM, ASK, params={"fal_webhook": receiver.url}, headers=given)
+            await caller.reached(taken, "COMPLETED")
+        await caller.emulator.webhooks.wait_until_idle()
+    assert await admin.get("webhooks", scope="one") == []
+    assert len(await admin.get("webhooks")) == 1
 
 
 async def test_a_page_of_another_origin_cannot_open_a_scope(caller: Caller) -> None:
