@@ -166,6 +166,10 @@ def _choice(kind: str, words: dict[str, Any]) -> Choice:
     calls = FaultScript()
     fault = words.pop("fault", None)
     fails = "fail" in words or "type" in words
+    if fails and kind == "realtime":
+        raise ValueError(
+            "a session has no answer that could fail: expected fault=ws_close; code=1011, or another fault"
+        )
     outcome = _outcome(words, alone=fault is None) if fails else None
     if fault is not None:
         calls.add(_fault(kind, fault, words))

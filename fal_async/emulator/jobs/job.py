@@ -429,7 +429,10 @@ def log_entries(entries: list[dict[str, Any]], *, labels: bool) -> list[dict[str
 
 def input_of(body: bytes) -> Any:
     """Return the model's input, which is the whole body (protocol 3). ValueError if it is not JSON."""
-    input = _decode(body.decode(json.detect_encoding(body), "surrogatepass")) if body.strip() else {}
+    try:
+        input = _decode(body.decode(json.detect_encoding(body), "surrogatepass")) if body.strip() else {}
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     # The inputs of an endpoint have the same keys, which would otherwise take 50 bytes each in every job.
     return {sys.intern(key): value for key, value in input.items()} if isinstance(input, dict) else input
 

@@ -9,6 +9,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from fal_async import RateLimitError, ServerError, Session, StreamError, ValidationError
 from fal_async.emulator import Emulator, JobContext
@@ -238,6 +242,48 @@ async def test_calls_that_make_no_request_ignore_the_header(caller: Caller) -> N
     for text in ("fail=500", "nonsense"):
         reply = await caller.get(submitted.data["status_url"], headers=choosing(caller, text))
         assert reply.status == 200
+
+
+# Sessions and mounted applications.
+
+
+async def test_a_session_gets_the_fault_that_its_handshake_has_chosen(caller: Caller) -> None:
+    url = f"{caller.emulator.url}/fal.run/{SEEN}/realtime"
+    headers = choosing(caller, "fault=ws_close; code=1011; events=0")
+    async with caller.http.ws_connect(url, headers=headers) as session:
+        assert (await session.receive()).data == 1011
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await caller.http.ws_connect(url, headers=choosing(caller, "fail=500"))
+    assert refused.value.status == 400
+
+
+async def test_a_payload_over_a_websocket_gets_the_failure_that_its_handshake_has_chosen(
+    caller: Caller,
+) -> None:
+    url = f"{caller.emulator.url}/ws.fal.run/{SEEN}"
+    async with caller.http.ws_connect(url, headers=choosing(caller, "fail=418")) as calls:
+        await calls.send_str("{}")
+        assert (await calls.receive_json())["status"] == 418
+
+
+async def test_a_mounted_application_neither_sees_the_member_nor_a_failed_call(caller: Caller) -> None:
+    seen: list[Any] = []
+
+    async def answer(request: Request) -> Response:
+        seen.append(await request.json())
+        return JSONResponse({})
+
+    caller.emulator.mount("me/app", Starlette(routes=[Route("/", answer, methods=["POST"])]))
+    assert (await caller.run("me/app", {"a": 1, "__emulator__": {"logs": "x"}})).status == 200
+    assert (await caller.run("me/app", {"a": 2, "__emulator__": {"fail": 503}})).status == 503
+    assert seen == [{"a": 1}]
+
+
+@pytest.mark.parametrize("body", [b'{"__emulator__":', b"{"])
+async def test_a_body_that_is_not_json_or_nested_too_deeply_is_a_422(caller: Caller, body: bytes) -> None:
+    for data in (body, body + b"[" * 100_000):
+        reply = await caller.call("POST", f"/fal.run/{SEEN}", data=data)
+        assert (reply.status, reply.data["detail"][0]["type"]) == (422, "json_invalid")
 
 
 # With this package's client.
