@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from fal_async.emulator.core import Core
+from fal_async.emulator.faults.choice import MEMBER, BadChoice, Choice, read_choice
 from fal_async.emulator.jobs.job import COMPLETED, Job, JobContext
 from fal_async.emulator.jobs.options import CallOptions
 from fal_async.emulator.wire.answers import Answer, json_answer, request_error
@@ -94,13 +95,14 @@ class WorkflowRun:
         """Return the answer if an endpoint is unknown, or calls itself: nothing is begun, and paid, then."""
         callers = set(self._callers())
         for app, node_id in self.definition.apps.items():
+            where = f"The node {node_id} calls {app}"
             if self.core.endpoints.find(app) is None:
+                if self.core.endpoints.serving(app) is not None:
+                    return request_error(422, f"{where}, a mounted application, which can't be a step")
                 missing = self.core.endpoints.missing(app)
                 return _explained(missing, f"which the node {node_id} of {self.job.endpoint_id} calls")
             if app in callers:
-                return request_error(
-                    422, f"The node {node_id} calls {app}, which runs this workflow: it would never end"
-                )
+                return request_error(422, f"{where}, which runs this workflow: it would never end")
         return None
 
     def _callers(self) -> Iterator[str]:
@@ -118,6 +120,7 @@ class WorkflowRun:
             raise StepFailed(node.node_id, self.core.endpoints.missing(app), f"{app} is no longer served")
         if (refused := self.job.account.refusal("submit")) is not None:
             raise StepFailed(node.node_id, refused, f"The step {node.node_id} was refused by {app}")
+        choice = _choice_in(input, node.node_id)
         step = self.core.jobs.open(
             endpoint,
             app,
@@ -127,6 +130,7 @@ class WorkflowRun:
             headers=self.job.headers,
             origin=self.job.origin,
             credential=self.job.credential,
+            choice=choice,
             workflow_request_id=self.job.request_id,
         )
         self.job.steps = {**self.job.steps, node.node_id: step.request_id}
@@ -173,6 +177,16 @@ def value_of(answer: Answer) -> Any:
         return answer.document()
     except ValueError:
         return answer.body.decode(errors="replace")
+
+
+def _choice_in(input: Any, node_id: str) -> Choice | None:
+    """Take what a step chooses for itself out of its input, as a request does (`fal_async/emulator/TESTING.md`)."""
+    member = input.pop(MEMBER, None) if isinstance(input, dict) else None
+    try:
+        return read_choice("submit", None, member)
+    except BadChoice as error:
+        answer = request_error(400, f"{MEMBER}: {error}", "bad_request")
+        raise StepFailed(node_id, answer, f"The step {node_id} can't be begun: {MEMBER}: {error}") from None
 
 
 def _options_of_step(options: CallOptions) -> CallOptions:

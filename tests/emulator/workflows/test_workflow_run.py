@@ -208,6 +208,20 @@ async def test_cancelling_a_workflow_cancels_the_steps_that_run(caller: Caller) 
     assert {job.state for job in jobs.values()} == {"COMPLETED"}
 
 
+async def test_a_node_chooses_the_failure_of_its_step_in_its_input(caller: Caller) -> None:
+    chosen = {"__emulator__": {"fail": 429, "delay": 3600, "needs_retry": False}, "p": "x"}
+    nodes = {**STORY["nodes"], "picture": {"app": "me/painter", "input": chosen, "depends": ["voice"]}}
+    began = caller.emulator.now
+    reply = await caller.run(
+        "workflows/execute", {"input": {"theme": "sea", "bad": False}, "workflow": nodes}
+    )
+    assert (reply.status, round(caller.emulator.now - began)) == (429, 3960)
+    assert steps_of(caller, reply)["picture"].input == {"p": "x"}
+    wrong = {"a": {"app": "me/painter", "input": {"__emulator__": "fial=1"}}}
+    reply = await caller.run("workflows/execute", {"workflow": wrong})
+    assert (reply.status, "unknown word 'fial'" in reply.data["detail"]) == (400, True)
+
+
 async def test_an_account_with_one_place_can_run_a_workflow(caller: Caller) -> None:
     other = caller.emulator.add_account("other:key", concurrency=1)
     headers = {"Authorization": f"Key {other.key}"}
@@ -231,6 +245,12 @@ async def test_an_unknown_endpoint_of_a_node_is_an_error_before_any_step(caller:
         assert reply.status == 404
         assert "none' not found, which the node extra of workflows/me/longer calls" in reply.data["detail"]
     assert caller.emulator.books.total("me/writer") == 0
+
+
+async def test_a_mounted_application_is_refused_as_a_step_with_the_reason(caller: Caller) -> None:
+    caller.emulator.mount("me/app", "http://127.0.0.1:9")
+    reply = await caller.run("workflows/execute", {"workflow": {"a": {"app": "me/app/path"}}})
+    assert (reply.status, "a mounted application" in reply.data["detail"]) == (422, True)
 
 
 async def test_a_reference_without_a_value_fails_the_step_that_needs_it(caller: Caller) -> None:
