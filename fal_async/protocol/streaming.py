@@ -124,10 +124,12 @@ def is_result(value: Any) -> bool:
 
 
 def failure_message(failure: WorkflowFailure) -> str:
-    """Return the message of the error that is raised for a failed step."""
+    """Return the message of the error that is raised for a failed step: fal's own, and the step's error."""
     node = "" if failure.node_id is None else f" {failure.node_id}"
     status = "" if failure.status is None else f" with status {failure.status}"
-    return failure.message or f"the step{node} of the workflow failed{status}"
+    said = failure.message or f"the step{node} of the workflow failed{status}"
+    reason = _text_in(failure.body)
+    return said if not reason or reason in said else f"{said}: {reason}"
 
 
 def _submit(event: dict[str, Any]) -> WorkflowSubmit:
@@ -185,6 +187,11 @@ def error_detail(data: str | bytes) -> Any:
 
 def error_message(detail: Any) -> str:
     """Return the message of an error event: one of fal's error bodies (protocol 9), an `error`, or plain text."""
+    return _text_in(detail) or "the model sent an error event"
+
+
+def _text_in(detail: Any) -> str:
+    """Return the text of an error in JSON values; "" if there is none."""
     while not isinstance(detail, str):
         if isinstance(detail, list) and detail:
             detail = detail[0]
@@ -192,7 +199,7 @@ def error_message(detail: Any) -> str:
             detail = detail[named[0]]
         else:
             break
-    return detail if isinstance(detail, str) and detail else "the model sent an error event"
+    return detail if isinstance(detail, str) else ""
 
 
 class Kept:

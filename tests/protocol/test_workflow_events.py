@@ -65,6 +65,12 @@ def test_only_values_without_a_type_may_be_the_output_itself() -> None:
     [
         (WorkflowFailure(message="step a failed", node_id="b"), "step a failed"),
         (WorkflowFailure(node_id="a", status=422), "the step a of the workflow failed with status 422"),
+        (WorkflowFailure(message="step a failed", body=BODY), "step a failed: too short"),
+        (WorkflowFailure(message="a was too short", body=BODY), "a was too short"),
+        (
+            WorkflowFailure(node_id="a", body="out of paint"),
+            "the step a of the workflow failed: out of paint",
+        ),
         (WorkflowFailure(), "the step of the workflow failed"),
     ],
 )
