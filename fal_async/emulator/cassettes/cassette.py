@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal
@@ -123,7 +124,7 @@ class RecordedAnswer:
         return cls(
             after=fields.seconds("after"),
             status=status,
-            headers={name: headers.text(name) for name in headers.document},
+            headers={name: _header(headers, name) for name in headers.document},
             body=EMPTY if body is None else Content.from_document(body),
         )
 
@@ -228,6 +229,7 @@ class Cassette:
             value: the JSON value.
         """
         fields = Fields.of(name, value, is_inner=False)
+        fields.refuse_constants()
         _check_format(fields)
         read = cls(
             recorded_at=_moment_in_time(fields),
@@ -236,7 +238,7 @@ class Cassette:
             path=fields.text("path", default=fields.text("endpoint_id")),
             method=fields.text("method", default="POST"),
             input=fields.document.get("input", {}),
-            request_id=fields.text("request_id") if fields.document.get("request_id") is not None else None,
+            request_id=_request_id(fields),
             submit=_answer(fields, "submit"),
             moments=tuple(_each(fields, "moments", Moment.from_document)),
             answer=_answer(fields, "answer"),
@@ -249,6 +251,7 @@ class Cassette:
         return read
 
 
+_REQUEST_ID = re.compile(r"[\w-]+")
 _NAMES = (
     "format",
     "recorded_at",
@@ -292,6 +295,22 @@ def _check_whole(fields: Fields, read: Cassette) -> None:
         raise CassetteError(
             f"{fields.at('moments')}: expected moments in order of `after`, and the answer last"
         )
+
+
+def _request_id(fields: Fields) -> str | None:
+    if fields.document.get("request_id") is None:
+        return None
+    if not _REQUEST_ID.fullmatch(text := fields.text("request_id")):
+        raise CassetteError(
+            f"{fields.at('request_id')}: {text!r}: expected letters, digits and hyphens, or null"
+        )
+    return text
+
+
+def _header(headers: Fields, name: str) -> str:
+    if not (value := headers.text(name)).isprintable():
+        raise CassetteError(f"{headers.at(name)}: {value!r}: expected printable characters")
+    return value
 
 
 def _via(fields: Fields) -> Via:

@@ -25,6 +25,9 @@ FILES = "files"
 """The folder of the files, within the folder of the cassettes."""
 _FILE_NAME = re.compile(r"[0-9a-f]{64}\.[A-Za-z0-9]{1,16}")
 _SHORT_DIGEST = 12
+_UNSAFE = re.compile(r"[^\w.-]+")
+_LONGEST_NAME = 200
+"""Characters of a folder's name; file systems allow 255 bytes."""
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -100,7 +103,7 @@ class CassetteFolder:
             for stored in self
             if stored.cassette.endpoint_id == endpoint_id
         )
-        return min(candidates, key=lambda nearest: len(nearest.differences), default=None)
+        return min(candidates, key=_distance, default=None)
 
     def file(self, name: str) -> Path:
         """Return the path of a file."""
@@ -135,9 +138,9 @@ class CassetteFolder:
         document = self._redactor.value({**cassette.to_document(), "digest": None})
         del document["digest"]
         written = Cassette.from_document("the recorded call", document)
-        folder = self.path / written.endpoint_id.replace("/", "__")
-        text = json.dumps(written.to_document(), indent=2, ensure_ascii=False) + "\n"
-        path = self._written(folder, written.digest.partition(":")[2][:_SHORT_DIGEST], text.encode())
+        folder = self.path / _folder_name(written.endpoint_id)
+        stem, known = written.digest.partition(":")[2][:_SHORT_DIGEST], len(self.find(written.key))
+        path = _written(folder, stem, known + 1, _readable(written.to_document()))
         stored = Stored(name=path.relative_to(self.path).as_posix(), cassette=written)
         self._by_key.setdefault(written.key, []).append(stored)
         return stored
@@ -162,15 +165,24 @@ class CassetteFolder:
             _write_new(target, data, replace=True)
         return name
 
-    def _written(self, folder: Path, stem: str, data: bytes) -> Path:
-        """Write a new file `stem-n.json`, where n is the first free number after all others; return its path."""
-        taken = (name.removesuffix(".json").rpartition("-") for name in _names(folder))
-        number = max((int(n) for start, _, n in taken if start == stem and n.isdecimal()), default=0)
-        while True:
-            number += 1
-            path = folder / f"{stem}-{number}.json"
-            if _write_new(path, data, replace=False):
-                return path
+
+def _folder_name(endpoint_id: str) -> str:
+    name = _UNSAFE.sub("_", endpoint_id.replace("/", "__"))[:_LONGEST_NAME]
+    return f"_{name}" if name.startswith(".") else name
+
+
+def _readable(document: dict[str, Any]) -> bytes:
+    try:
+        return f"{json.dumps(document, indent=2, ensure_ascii=False)}\n".encode()
+    except UnicodeEncodeError:  # an input may have half of a surrogate pair
+        return f"{json.dumps(document, indent=2)}\n".encode()
+
+
+def _written(folder: Path, stem: str, number: int, data: bytes) -> Path:
+    """Write a new file `stem-n.json`, where n is the first free number from `number` on; return its path."""
+    while not _write_new(path := folder / f"{stem}-{number}.json", data, replace=False):
+        number += 1
+    return path
 
 
 def _read(path: Path) -> Cassette:
@@ -196,6 +208,11 @@ def _order(stored: Stored) -> tuple[datetime, list[Any]]:
     parts: list[Any] = _DIGITS.split(stored.name)
     parts[1::2] = map(int, parts[1::2])
     return datetime.fromisoformat(stored.cassette.recorded_at), parts
+
+
+def _distance(nearest: Nearest) -> tuple[int, int]:
+    """Return the number of differences, and their size: another seed is nearer than another prompt."""
+    return len(nearest.differences), sum(map(len, nearest.differences))
 
 
 def _all_differences(cassette: Cassette, key: CallKey, input: Any) -> Iterator[str]:

@@ -91,14 +91,24 @@ class Content:
         if len(kinds) != 1:
             raise CassetteError(f"{fields.place}: expected one of the fields json, text and file")
         if kinds[0] != "json":
-            return cls(kinds[0], fields.text(kinds[0]))
+            return _writable(fields, cls(kinds[0], fields.text(kinds[0])))
         style = fields.text("style", default="compact")
         if style not in STYLES:
             raise CassetteError(f"{fields.at('style')}: {style!r}: expected one of {', '.join(STYLES)}")
-        return cls("json", fields.document["json"], style)
+        return _writable(fields, cls("json", fields.document["json"], style))
 
 
 EMPTY = Content("text", "")
+
+
+def _writable(fields: Fields, content: Content) -> Content:
+    try:
+        content.data(lambda _: b"")
+    except UnicodeEncodeError as error:
+        raise CassetteError(
+            f"{fields.at(content.kind)}: half of a surrogate pair is not a character"
+        ) from error
+    return content
 
 
 def _as_json(text: str) -> Content | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -35,6 +36,17 @@ class Fields:
         if not isinstance(value, dict):
             raise CassetteError(f"{place}: expected an object, not {shown(value)}")
         return cls(place, value, is_inner)
+
+    def refuse_constants(self) -> None:
+        """Raise CassetteError for a number that only Python's JSON has."""
+        try:
+            json.dumps(self.document, allow_nan=False)
+        except ValueError as error:
+            raise CassetteError(
+                f"{self.place}: a number is NaN or infinite, which JSON does not have"
+            ) from error
+        except RecursionError as error:
+            raise CassetteError(f"{self.place}: nested too deeply") from error
 
     def at(self, name: str) -> str:
         """Return what errors call a field."""

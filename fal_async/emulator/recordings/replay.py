@@ -78,7 +78,7 @@ class Replay:
             _check_not_empty(folder)
         self._recordings, self._folder, self._otherwise = recordings, folder, otherwise
         self._endpoints: dict[str, Endpoint] = {}
-        self._played: Counter[CallKey] = Counter()
+        self._played: Counter[tuple[str, CallKey]] = Counter()
         self.misses: list[Miss] = []
 
     async def find(self, core: Core, call: Call, via: str, input: Any) -> Performance | Answer | None:
@@ -89,8 +89,12 @@ class Replay:
         recorded = self._folder.find(key)
         if not recorded:
             return await self._missing(core, call, key, input, asked)
-        at = self._played[key]
-        self._played[key] += 1
+        place = (
+            call.account.nickname,
+            key,
+        )  # each account has a sequence of its own: each test of a shared emulator
+        at = self._played[place]
+        self._played[place] += 1
         return self._performance(
             core, recorded[min(at, len(recorded) - 1)].cassette, is_repeat=at >= len(recorded)
         )

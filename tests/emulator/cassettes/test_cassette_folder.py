@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,12 @@ def test_written_cassettes_are_found_again_in_the_order_of_their_recording(tmp_p
     ]
     assert [stored.name for stored in found] == names
     assert again.find(cassette({"prompt": "a dog"}).key) == []
+
+
+@pytest.mark.parametrize("input", [{"prompt": "half \ud83d"}, {"prompt": "\0 \u2028 👩"}, [1], "text", None])
+def test_any_input_that_json_can_carry_is_written_and_found_again(tmp_path: Path, input: Any) -> None:
+    stored = CassetteFolder(tmp_path).add(cassette(input, endpoint_id="../..", path="../.."))
+    assert [found.cassette for found in CassetteFolder(tmp_path)] == [stored.cassette]
 
 
 def test_two_recorders_in_one_folder_do_not_overwrite_each_other(tmp_path: Path) -> None:
@@ -119,6 +127,32 @@ def test_a_cassette_that_cannot_be_written_gives_an_error_that_names_the_file(tm
     (tmp_path / "fal-ai__flux__dev").write_text("in the way")
     with pytest.raises(CassetteError, match=r"fal-ai__flux__dev/.*json: the recording can't be written"):
         folder.add(cassette({}))
+
+
+_ON_A_FULL_DISK = """
+import resource, sys
+from fal_async.emulator.cassettes.cassette_folder import CassetteFolder
+from fal_async.emulator.cassettes.document_fields import CassetteError
+from tests.emulator.cassettes.samples import cassette
+
+folder = CassetteFolder(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))  # bytes: what is longer can't be written
+for write in (lambda: folder.add(cassette({})), lambda: folder.add_file(bytes(1000), "image/png")):
+    try:
+        write()
+    except CassetteError as error:
+        print(error)
+"""
+
+
+def test_a_full_disk_gives_an_error_that_names_the_file_and_leaves_no_part_of_it(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", _ON_A_FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    lines = run.stdout.splitlines()
+    assert [line.partition("can't be written")[2] for line in lines] == [": File too large"] * 2
+    assert all(str(tmp_path) in line for line in lines)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:

@@ -106,6 +106,20 @@ async def test_recordings_of_one_input_are_played_in_order_and_then_the_last_aga
     assert len(set(ids)) == 4
 
 
+async def test_each_account_plays_the_recordings_of_one_input_from_the_first_on(
+    add: Add, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        add(_CAT, {"n": number}, via="run", submit=None)
+    emulator = _emulator(tmp_path)
+    emulator.add_account("other:key")
+    async with calling(emulator) as caller:
+        own = await caller.run(_FLUX, _CAT)
+        other = await caller.run(_FLUX, _CAT, headers={"Authorization": "Key other:key"})
+    assert own.data == other.data == {"n": 1}
+    assert own.headers["x-fal-request-id"] != other.headers["x-fal-request-id"]
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "body"),
     [
