@@ -16,7 +16,9 @@ import aiohttp
 import pytest
 
 from fal_async import Session
-from fal_async.emulator import Emulator, Fault, JobContext, ModelError, Polls
+from fal_async.emulator import Emulator, Fault, JobContext, ModelError, Polls, Recordings
+from fal_async.emulator.cassettes.cassette_folder import CassetteFolder
+from tests.emulator.cassettes.samples import cassette
 from tests.real.chromium import Page, chromium
 from tests.real.conftest import node_with, output_of
 from tests.real.emulator_page import cut_off, look, press, rows, serious_problems
@@ -327,6 +329,16 @@ async def test_requests_are_filtered_by_scope_until_the_scope_is_closed(page: Pa
         await page.until(f"{rows(3)} && {chosen}.value === ''")
         second.close()
         await page.until(f"{chosen}.hidden")
+        assert page.problems == []
+
+
+async def test_a_replayed_request_names_its_recording(page: Page, tmp_path: Path) -> None:
+    name = CassetteFolder(tmp_path / "recordings").add(cassette({"prompt": "a cat"}, {"seed": 7})).name
+    async with Emulator(clock="auto", recordings=Recordings(tmp_path / "recordings")) as emulator:
+        async with Session(emulator.key, hosts=emulator.hosts) as fal:
+            done = await fal.subscribe(MODEL, {"prompt": "a cat"})
+        await page.open(f"{emulator.url}/#/requests/{done.request_id}")
+        await page.until(f"document.querySelector('.facts')?.innerText.includes('{name}')")
         assert page.problems == []
 
 

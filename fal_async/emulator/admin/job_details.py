@@ -56,7 +56,7 @@ def _common(job: Job) -> dict[str, Any]:
 
 def whole_job(core: Core, job: Job) -> dict[str, Any]:
     """Return everything: long texts are cut, and of long lists the latest entries are shown."""
-    names = "cancel_requests inference_time billable_units gateway_request_id payloads_deleted"
+    names = "cancel_requests inference_time billable_units gateway_request_id payloads_deleted recording"
     requests = [
         (number, entry) for number, entry in core.recorder.numbered() if entry.request_id == job.request_id
     ]

@@ -85,6 +85,8 @@ class Job:
             `answer` has no body.
         workflow_request_id: request id of the workflow of which the job is a step; None for other jobs.
         steps: of a workflow's job the request ids of the steps that were begun, by node; empty for other jobs.
+        recording: path in the folder of recordings of the one that the job was played from, or recorded to; None
+            without one.
         forgotten: whether a restart without memory deleted the job for clients, so that its id gets 404;
             `Emulator.jobs` still lists it.
         watchers: events that are set when the state or the logs change. Few jobs have more than one, and most have
@@ -121,6 +123,7 @@ class Job:
     payloads_deleted: bool = False
     workflow_request_id: str | None = None
     steps: Mapping[str, str] = _NO_STEPS
+    recording: str | None = None
     forgotten: bool = False
     _loop: EmulatorLoop = attrs.field(factory=EmulatorLoop, repr=False)
     _clock: Clock = attrs.field(factory=Clock, repr=False)

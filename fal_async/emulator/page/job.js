@@ -116,6 +116,7 @@ function facts(job, now) {
     fact("Attempts", String(job.attempts)),
     fact("Called by", job.via === "queue" ? "queue" : job.via),
     fact("Moved on by polls", job.polls && `${job.polls.queued} queued, ${job.polls.running} running`),
+    fact("Recording", job.recording && h("code", {}, job.recording)),
     fact("Step of workflow", job.workflow_request_id && jobLink(job.workflow_request_id)),
     fact("Account", job.account || "without a key"),
     fact("Inference time", job.inference_time === null ? null : seconds(job.inference_time)),

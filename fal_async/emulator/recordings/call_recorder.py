@@ -133,6 +133,10 @@ class _QueueScript:
     def files(self) -> dict[str, RecordedFile]:
         return self.take.files
 
+    @property
+    def recording(self) -> str | None:
+        return self.take.recording
+
     def moments(self, job: JobContext) -> AsyncGenerator[Moment | RecordedAnswer, None]:
         return _waited_for(job, self._moments(job))
 
@@ -166,6 +170,10 @@ class _DirectScript:
     @property
     def files(self) -> dict[str, RecordedFile]:
         return self.take.files
+
+    @property
+    def recording(self) -> str | None:
+        return self.take.recording
 
     def moments(self, job: JobContext) -> AsyncGenerator[Moment | RecordedAnswer, None]:
         return _waited_for(job, self._moments(job))

@@ -38,6 +38,11 @@ class Script(Protocol):
         """The files to which URLs in the moments lead, by the URL that fal gave; all that are known by now."""
         ...
 
+    @property
+    def recording(self) -> str | None:
+        """The path of the cassette in its folder; None before it is written."""
+        ...
+
     def moments(self, job: JobContext) -> AsyncGenerator[Moment | RecordedAnswer, None]:
         """Yield each moment when it happens, and the answer last. It is closed early if the job is cancelled.
 
@@ -69,6 +74,7 @@ class ScriptedCall:
     async def perform(self, _: Any, job: JobContext) -> Answer:
         async with aclosing(self.script.moments(job)) as moments:
             async for moment in moments:
+                self._job(job).recording = self.script.recording
                 if isinstance(moment, RecordedAnswer):
                     return self._answer(self._job(job), moment)
                 apply(self._job(job), moment)
@@ -78,6 +84,7 @@ class ScriptedCall:
         has_begun = False
         async with aclosing(self.script.moments(job)) as moments:
             async for moment in moments:
+                self._job(job).recording = self.script.recording
                 if isinstance(moment, RecordedAnswer):
                     sender.finished = True
                     return None if has_begun else self._answer(self._job(job), moment)

@@ -39,6 +39,7 @@ class RecordedScript:
 
     cassette: Cassette
     speed: float
+    recording: str | None
 
     @property
     def head(self) -> RecordedAnswer | None:
@@ -120,10 +121,14 @@ class Replay:
             core=core,
             folder=self._folder,
             served=endpoint,
-            script=RecordedScript(cassette, self._recordings.speed),
+            script=RecordedScript(cassette, self._recordings.speed, self._name(cassette)),
             request_id=None if is_repeat else cassette.request_id,
             position=_position(cassette),
         )
+
+    def _name(self, cassette: Cassette) -> str | None:
+        recorded = self._folder.find(cassette.key)
+        return next((stored.name for stored in recorded if stored.cassette is cassette), None)
 
     async def _missing(
         self, core: Core, call: Call, key: CallKey, input: Any, asked: Any

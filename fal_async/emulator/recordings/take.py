@@ -51,6 +51,7 @@ class Take:
         method: the HTTP method.
         input: the canonical input.
         began: when the call arrived, by the clock of the event loop.
+        recording: the path of the cassette in its folder; None before it is written.
     """
 
     folder: CassetteFolder = attrs.field(repr=False)
@@ -67,6 +68,7 @@ class Take:
     moments: list[Moment] = attrs.field(factory=list)
     answer: RecordedAnswer | None = None
     files: dict[str, RecordedFile] = attrs.field(factory=dict)
+    recording: str | None = None
     _recorded_at: str = attrs.field(factory=lambda: datetime.now(UTC).isoformat(), init=False)
     _spoilt: str | None = attrs.field(default=None, init=False)
     """Why the call can't be recorded, although its caller gets an answer."""
@@ -95,7 +97,7 @@ class Take:
         """Write the call. A full disk costs the recording, not the answer."""
         if self._spoilt is None:
             try:
-                self.folder.add(self._cassette())
+                self.recording = self.folder.add(self._cassette()).name
             except CassetteError as error:
                 self._spoilt = str(error)
         if self._spoilt is not None:
