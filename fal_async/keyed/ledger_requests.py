@@ -199,8 +199,10 @@ class LedgerRequest:
             await self._outcomes().cancelled(self._state)
         elif outcome is CancelOutcome.CANCELLATION_REQUESTED:
             await self._outcomes().cancel_requested(self._state.request_id)
-        elif outcome is CancelOutcome.ALREADY_COMPLETED:
-            with contextlib.suppress(FalError):
+        elif outcome in (CancelOutcome.ALREADY_COMPLETED, CancelOutcome.REFUSED):
+            with contextlib.suppress(
+                FalError
+            ):  # after REFUSED, it may also be running: then there is no result
                 await self.fetched()
 
     @property

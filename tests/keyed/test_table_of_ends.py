@@ -225,6 +225,24 @@ async def test_a_request_with_an_expired_result_is_never_submitted_again(
     assert (record.state, record.final, len(emulator.jobs)) == ("failed", True, 1)
 
 
+@pytest.mark.parametrize("is_done", [False, True])
+async def test_a_refused_cancel_stores_the_result_only_if_the_request_is_complete(
+    fal: Session, emulator: Emulator, runs: Where, is_done: bool
+) -> None:
+    gate = gate_at(emulator)
+    handle = await fal.queue.submit(GATE, ASK, key="a")
+    job = emulator.jobs[handle.request_id]
+    if is_done:
+        gate.open()
+    await job.wait_for("COMPLETED" if is_done else "IN_PROGRESS", timeout=5)
+    emulator.faults.add(Fault.answer(400, on="cancel", detail="It runs or is done"))
+    assert await handle.cancel() is CancelOutcome.REFUSED
+    assert await state_of(fal, runs) == ("done" if is_done else "submitted")
+    gate.open()
+    assert (await fal.subscribe(GATE, ASK, key="a")).from_ledger == is_done
+    assert len(emulator.jobs) == 1
+
+
 async def test_a_refused_cancel_leaves_the_request_of_a_key_submitted_and_its_callers_waiting(
     fal: Session, emulator: Emulator, runs: Where
 ) -> None:
