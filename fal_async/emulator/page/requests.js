@@ -113,7 +113,8 @@ export class Requests {
     const element = h(
       "article",
       { class: "panel queue", "aria-label": `Queue of ${queue.endpoint_id}${queue.scope === null ? "" : ` in scope ${queue.scope}`}` },
-      h("div", { class: "head" }, endpointLink(queue.endpoint_id), queue.scope === null ? null : h("span", { class: "small quiet" }, queue.scope), state),
+      h("div", { class: "head" }, endpointLink(queue.endpoint_id), state),
+      queue.scope === null ? null : h("div", { class: "small quiet" }, queue.scope),
       slots,
       train,
     );
