@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from fal_async.cli.argument_types import add_json
 from fal_async.cli.emulator.emulator_arguments import add_endpoints, serve_endpoints
 from fal_async.cli.messages import fail, say
+from fal_async.cli.output import OutputLostError, forget_standard_output, put
 from fal_async.cli.parsers import USAGE
 
 if TYPE_CHECKING:
@@ -53,12 +54,15 @@ def run(options: argparse.Namespace) -> int:
     except (ValueError, ModuleNotFoundError, StartError) as error:
         fail("emulator drift", str(error))
         return USAGE
-    _put(report, as_json=options.json)
+    try:
+        _put(report, as_json=options.json)
+    except OutputLostError as error:
+        forget_standard_output()
+        fail("emulator drift", str(error))
     return int(bool(report.differences))
 
 
 def _put(report: DriftReport, *, as_json: bool) -> None:
-    from fal_async.cli.output import put
     from fal_async.cli.platform.tables import put_table
 
     rows = [(name, each.path, each.recorded, each.emulated) for name, each in report.differences]

@@ -14,6 +14,7 @@ from fal_async.emulator.drift.emulated_calls import EmulatedCalls, calls_of_new_
 from fal_async.emulator.drift.placeholder_endpoint import add_placeholder
 from fal_async.emulator.drift.shapes import Difference
 from fal_async.emulator.drift.status_samples import StatusSamples, status_samples
+from fal_async.emulator.schemas.input_check import require
 from fal_async.emulator.server import Emulator
 
 _INDEX = re.compile(r"\[\d+\]")
@@ -44,7 +45,9 @@ async def drift(folder: CassetteFolder, prepare: Callable[[Emulator], None]) -> 
 
     Raises:
         CassetteError: If a recorded call can't be made again.
+        ModuleNotFoundError: If jsonschema is missing, without which the emulator would not refuse wrong inputs.
     """
+    require("jsonschema", "a comparison with recordings")
     async with (
         calls_of_new_emulator(prepare, builtins=True) as own,
         calls_of_new_emulator(lambda _: None, builtins=False) as placeholders,

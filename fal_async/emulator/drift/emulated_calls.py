@@ -16,6 +16,7 @@ from fal_async.emulator.cassettes.cassette import Cassette
 from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.server import Emulator
 from fal_async.emulator.wire.answers import Answer
+from fal_async.emulator.wire.sse import EVENTS
 
 _LIKE_FILE = re.compile(r"\$+file")
 _LIMIT = 60.0
@@ -60,7 +61,8 @@ class EmulatedCalls:
         input = sendable(cassette.input)
         if cassette.via == "queue":
             return await self._queued(cassette, input)
-        answer = await self._ask(cassette.method, f"fal.run/{cassette.path}", input)
+        kind = EVENTS if cassette.via == "stream" else "*/*"
+        answer = await self._ask(cassette.method, f"fal.run/{cassette.path}", input, kind)
         return Emulated(answer=answer, job=self._job(answer))
 
     async def _queued(self, cassette: Cassette, input: Any) -> Emulated:
@@ -85,9 +87,9 @@ class EmulatedCalls:
         document: dict[str, Any] = (await self._ask("GET", path, {"logs": "1"})).document()
         return document
 
-    async def _ask(self, method: str, path: str, input: Any = None) -> Answer:
+    async def _ask(self, method: str, path: str, input: Any = None, kind: str = "*/*") -> Answer:
         place = {"params": input} if method == "GET" else {"json": input}
-        headers = {"Authorization": f"Key {self.emulator.key}"}
+        headers = {"Authorization": f"Key {self.emulator.key}", "Accept": kind}
         async with self._http.request(
             method, f"{self.emulator.url}/{path}", headers=headers, **place
         ) as response:

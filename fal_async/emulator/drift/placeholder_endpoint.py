@@ -12,6 +12,9 @@ from typing import Any
 from fal_async.emulator.cassettes.cassette import Cassette, RecordedAnswer
 from fal_async.emulator.server import Emulator
 from fal_async.emulator.wire.answers import Answer, ModelError, detail_entry, nginx_page
+from fal_async.emulator.wire.routing import normal_id
+
+_OPTIONAL = frozenset({"input", "url"})
 
 
 def add_placeholder(emulator: Emulator, cassette: Cassette) -> None:
@@ -26,7 +29,8 @@ def add_placeholder(emulator: Emulator, cassette: Cassette) -> None:
             raise _as_model_error(recorded)
         yield {}
 
-    emulator.endpoint(cassette.endpoint_id)(streamed if cassette.via == "stream" else whole)
+    endpoint_id = normal_id(cassette.path.removesuffix("/stream"))
+    emulator.endpoint(endpoint_id)(streamed if cassette.via == "stream" else whole)
 
 
 def emulated_error(recorded: RecordedAnswer) -> Answer:
@@ -48,11 +52,13 @@ def _as_model_error(recorded: RecordedAnswer) -> ModelError:
 
 
 def _entry(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the emulator's entry for a recorded one, with those of the members that models may leave out (9.1)."""
     loc, context = recorded.get("loc"), recorded.get("ctx")
-    return detail_entry(
+    entry = detail_entry(
         loc if isinstance(loc, list) else [],
         str(recorded.get("msg")),
         str(recorded.get("type")),
         recorded.get("input"),
         context if isinstance(context, Mapping) else None,
     )
+    return {name: value for name, value in entry.items() if name in recorded or name not in _OPTIONAL}

@@ -1,86 +1,77 @@
-"""Records calls of an emulator as cassettes, as far as the tests of drift need it: a small recorder by hand."""
+"""Calls that are recorded in front of another emulator, which plays real fal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fal_async.emulator.cassettes.cassette import Cassette, Moment, RecordedAnswer, Via
-from fal_async.emulator.cassettes.cassette_folder import CassetteFolder
-from fal_async.emulator.cassettes.content import Content
-from tests.emulator.caller import Caller, Reply
-
-STATES = ("IN_QUEUE", "IN_PROGRESS", "COMPLETED")
+from fal_async.emulator import Emulator, JobContext, ModelError
+from fal_async.emulator.cassettes.cassette import Cassette, RecordedAnswer, Via
+from tests.emulator.caller import Caller
+from tests.emulator.recordings.real_fal import REAL_KEY, recording
 
 
-def content(data: bytes) -> Content:
-    return Content.of(data, lambda _: f"{'0' * 64}.bin")
+def add_own(emulator: Emulator) -> None:
+    """Add endpoints that another emulator does not have."""
+
+    @emulator.endpoint("me/poet", log_labels=True)
+    async def poet(input: Any, job: JobContext) -> Any:
+        job.log("thinking")
+        if "type" in input:
+            raise ModelError(
+                422, [{"loc": ["body"], "msg": "no", "type": input["type"], "input": 1, "url": "u"}]
+            )
+        if "status" in input:
+            raise ModelError(input["status"], "no", "runner_server_error")
+        return {"poem": "O!"}
+
+    @emulator.endpoint("me/talk")
+    async def talk(_: Any) -> AsyncIterator[Any]:
+        yield {"word": "O!"}
+
+    @emulator.endpoint("me/bytes")
+    async def data(_: Any) -> bytes:
+        return b"\xff"
+
+    @emulator.endpoint("me/chunks")
+    async def chunks(_: Any) -> AsyncIterator[bytes]:
+        yield b"\xff"
 
 
-def answer(reply: Reply, after: float = 1.0) -> RecordedAnswer:
-    return RecordedAnswer(after=after, status=reply.status, headers=reply.headers, body=content(reply.body))
+@asynccontextmanager
+async def recorder(folder: Path, change: Callable[[Emulator], None] = add_own) -> AsyncIterator[Caller]:
+    """Yield a caller of an emulator that records; `change` prepares the one that plays real fal."""
+    async with Emulator(key=REAL_KEY, speed=50, plain_pictures=True) as real:
+        change(real)
+        async with recording(folder, real) as caller:
+            yield caller
 
 
-def cassette(via: Via, endpoint_id: str, input: Any, **fields: Any) -> Cassette:
-    tail = "/stream" if via == "stream" else ""
-    return Cassette(
-        recorded_at="2026-12-01T12:00:00+00:00",
-        via=via,
-        endpoint_id=endpoint_id,
-        path=endpoint_id + tail,
-        input=input,
-        **fields,
-    )
-
-
-async def queued(caller: Caller, endpoint_id: str, input: Any) -> Cassette:
-    """Record a call through the queue; its states as far as they are seen."""
+async def queued(caller: Caller, endpoint_id: str, input: Any) -> None:
+    """Record a call through the queue."""
     submitted = await caller.submit(endpoint_id, input)
-    if submitted.status >= 400:
-        return cassette("queue", endpoint_id, input, submit=answer(submitted))
-    seen: dict[str, Any] = {}
-    logs: list[Mapping[str, Any]] = []
-    for state in STATES:
-        await caller.reached(submitted, state)
-        document = (await caller.status(submitted, "1")).data
-        logs = document.pop("logs", None) or logs
-        seen[document["status"]] = document
-    moments = [Moment(after=0, status=state, document=document) for state, document in seen.items()]
-    return cassette(
-        "queue",
-        endpoint_id,
-        input,
-        request_id=submitted.data["request_id"],
-        submit=answer(submitted),
-        moments=(*moments, *(Moment(after=0, log=entry) for entry in logs)),
-        answer=answer(await caller.result(submitted)),
-    )
+    if submitted.status < 400:
+        await caller.finished(submitted)
 
 
-async def run(caller: Caller, endpoint_id: str, input: Any) -> Cassette:
-    return cassette("run", endpoint_id, input, answer=answer(await caller.run(endpoint_id, input)))
+async def streamed(caller: Caller, endpoint_id: str, input: Any) -> None:
+    await caller.run(f"{endpoint_id}/stream", input)
 
 
-async def streamed(caller: Caller, endpoint_id: str, input: Any) -> Cassette:
-    reply = await caller.run(f"{endpoint_id}/stream", input)
-    events = [content(part + b"\n\n") for part in reply.body.split(b"\n\n") if part]
-    end = RecordedAnswer(after=1.0, status=reply.status, headers=reply.headers)
-    return cassette(
-        "stream",
-        endpoint_id,
-        input,
-        moments=tuple(Moment(after=0, event=event) for event in events),
-        answer=end if reply.status < 400 else answer(reply),
-    )
+def documents_in(folder: Path) -> list[Any]:
+    """Return the cassettes of a folder as JSON values, and delete them."""
+    paths = sorted(folder.glob("*/*.json"))
+    documents = [json.loads(path.read_text()) for path in paths]
+    for path in paths:
+        path.unlink()
+    return documents
 
 
-def written(folder: Path, *cassettes: Cassette) -> CassetteFolder:
-    """Write cassettes, with an empty file for each that they name, and read them again."""
-    writer = CassetteFolder(folder)
-    for each in cassettes:
-        for name in each.names_of_files():
-            writer.file(name).parent.mkdir(parents=True, exist_ok=True)
-            writer.file(name).touch()
-        writer.add(each)
-    return CassetteFolder(folder)
+def cassette(via: Via, endpoint_id: str, answer: RecordedAnswer) -> Cassette:
+    """Return a cassette as if it were written by hand."""
+    when = "2026-12-01T12:00:00+00:00"
+    place: Any = {"submit" if via == "queue" else "answer": answer}
+    return Cassette(recorded_at=when, via=via, endpoint_id=endpoint_id, path=endpoint_id, input={}, **place)

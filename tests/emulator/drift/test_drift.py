@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fal_async.emulator import Emulator, JobContext, ModelError
-from fal_async.emulator.cassettes.cassette import Cassette, RecordedAnswer
+from fal_async.emulator import Emulator, Fault
+from fal_async.emulator.cassettes.cassette import RecordedAnswer
 from fal_async.emulator.cassettes.cassette_folder import CassetteFolder
 from fal_async.emulator.cassettes.content import Content
 from fal_async.emulator.cassettes.document_fields import CassetteError
 from fal_async.emulator.drift.drift_report import DriftReport, drift
 from fal_async.emulator.drift.emulated_calls import sendable
-from tests.emulator.caller import Caller
-from tests.emulator.drift.recorded_calls import cassette, queued, run, streamed, written
+from tests.emulator.drift.recorded_calls import add_own, cassette, documents_in, queued, recorder, streamed
+from tests.emulator.recordings.real_fal import play, real_fal, recording, whole_day
+from tests.servers.receiver import receiving
 
 FLUX, LLM, WHISPER, VIDEO = "fal-ai/flux/dev", "fal-ai/any-llm", "fal-ai/whisper", "fal-ai/veo3"
 PROMPT = {"prompt": "a cat"}
-
-
-def add_own(emulator: Emulator) -> None:
-    """Add endpoints that another emulator does not have."""
-
-    @emulator.endpoint("me/poet", log_labels=True)
-    async def poet(input: Any, job: JobContext) -> Any:
-        job.log("thinking")
-        if "type" in input:
-            raise ModelError(
-                422, [{"loc": ["body"], "msg": "no", "type": input["type"], "input": 1, "url": "u"}]
-            )
-        if "status" in input:
-            raise ModelError(input["status"], "no", "runner_server_error")
-        return {"poem": "O!"}
-
-    @emulator.endpoint("me/talk")
-    async def talk(_: Any) -> AsyncIterator[Any]:
-        yield {"word": "O!"}
 
 
 async def compared(
@@ -48,28 +31,44 @@ async def compared(
     return await drift(folder, prepare)
 
 
-async def test_recordings_of_an_emulator_have_no_differences(caller: Caller, tmp_path: Path) -> None:
-    add_own(caller.emulator)
-    recorded = [
-        await queued(caller, FLUX, PROMPT),
-        await queued(caller, FLUX, {}),
-        await run(caller, FLUX, {"image_size": 7}),
-        await queued(caller, WHISPER, {"audio_url": "https://example.com/a.mp3"}),
-        await queued(caller, VIDEO, PROMPT),
-        await run(caller, LLM, PROMPT),
-        await streamed(caller, LLM, PROMPT),
-        await streamed(caller, FLUX, PROMPT),
-        await queued(caller, "me/missing", {}),
-        await queued(caller, "me/poet", {}),
-        await queued(caller, "me/poet", {"type": "content_policy_violation"}),
-        await run(caller, "me/poet", {"type": "missing"}),
-        await queued(caller, "me/poet", {"status": 500}),
-        await streamed(caller, "me/talk", {}),
-    ]
-    folder = written(tmp_path, *recorded)
+async def test_recordings_of_an_emulator_have_no_differences(tmp_path: Path) -> None:
+    async with recorder(tmp_path) as caller:
+        calls = [
+            queued(caller, FLUX, PROMPT),
+            queued(caller, FLUX, {}),
+            caller.run(FLUX, {"image_size": 7}),
+            queued(caller, WHISPER, {"audio_url": "https://example.com/a.mp3"}),
+            queued(caller, VIDEO, PROMPT),
+            caller.run(LLM, PROMPT),
+            streamed(caller, LLM, PROMPT),
+            streamed(caller, FLUX, PROMPT),
+            queued(caller, "me/missing", {}),
+            queued(caller, "me/poet", {}),
+            queued(caller, "me/poet", {"type": "content_policy_violation"}),
+            caller.run("me/poet", {"type": "missing"}),
+            queued(caller, "me/poet", {"status": 500}),
+            streamed(caller, "me/talk", {}),
+            caller.run("me/bytes", {}),
+            streamed(caller, "me/chunks", {}),
+        ]
+        await asyncio.gather(*calls)
+    folder = CassetteFolder(tmp_path)
     report = await compared(folder)
-    assert report == DriftReport(calls=len(recorded), unknown=("me/poet", "me/talk"), differences=())
-    assert (await compared(folder, add_own)) == DriftReport(calls=len(recorded), unknown=(), differences=())
+    unknown = {"me/bytes", "me/chunks", "me/poet", "me/talk"}
+    assert (report.calls, set(report.unknown), report.differences) == (len(calls), unknown, ())
+    report = await compared(folder, add_own)
+    assert (report.calls, report.unknown, report.differences) == (len(calls), (), ())
+
+
+async def test_a_recorded_day_has_no_differences(tmp_path: Path) -> None:
+    async with receiving() as receiver, real_fal() as real, recording(tmp_path, real) as caller:
+        real.faults.add(Fault.answer(429, on="submit", endpoint_id="me/read"))
+        await whole_day(caller, receiver)
+    folder = CassetteFolder(tmp_path)
+    assert (await compared(folder)).differences == ()
+    # The files of inputs are not recorded, so a model that reads them fails.
+    differences = (await compared(folder, play)).differences
+    assert {name.partition("/")[0] for name, _ in differences} == {"me__read"}
 
 
 def of_status(document: Any, state: str) -> Any:
@@ -183,16 +182,13 @@ ALTERATIONS: Mapping[str, tuple[Callable[[Any], object], str, str, str]] = {
 }
 
 
-@pytest.fixture
-async def base(caller: Caller) -> Cassette:
-    """A recorded request for a picture, with the moment of its completion and its log."""
-    return await queued(caller, FLUX, PROMPT)
-
-
-async def test_each_alteration_of_a_recording_is_found_at_its_place(base: Cassette, tmp_path: Path) -> None:
-    plain = base.to_document()
-    moments = [m for m in plain["moments"] if m.get("status") == "COMPLETED" or "log" in m]
-    plain["moments"] = [*moments[:1], next(m for m in moments if "log" in m)]
+async def test_each_alteration_of_a_recording_is_found_at_its_place(tmp_path: Path) -> None:
+    async with recorder(tmp_path) as caller:
+        await queued(caller, FLUX, PROMPT)
+    (plain,) = documents_in(tmp_path)
+    completed = next(moment for moment in plain["moments"] if moment.get("status") == "COMPLETED")
+    plain["moments"] = [completed, next(moment for moment in plain["moments"] if "log" in moment)]
+    plain["moments"][1]["after"] = completed["after"]
     names = [f"flux/{number}-1.json" for number in range(len(ALTERATIONS))]
     (tmp_path / "flux").mkdir()
     for name, (alter, *_) in zip(names, ALTERATIONS.values(), strict=True):
@@ -209,62 +205,47 @@ async def test_each_alteration_of_a_recording_is_found_at_its_place(base: Casset
         assert len(found) == 1 or what.startswith("error"), found
 
 
-async def test_altered_events_and_errors_are_found(caller: Caller, tmp_path: Path) -> None:
-    talk, error = await streamed(caller, LLM, PROMPT), await run(caller, LLM, {})
-    documents = [talk.to_document(), error.to_document()]
-    documents[0]["moments"][-1]["event"]["json"]["usage"] = None
-    documents[1]["answer"]["body"]["json"]["detail"][0]["hint"] = ["x"]
-    folder = tmp_path / "llm"
-    folder.mkdir()
-    for number, document in enumerate(documents):
-        (folder / f"{number}.json").write_text(json.dumps(document))
+async def test_altered_events_and_errors_are_found(tmp_path: Path) -> None:
+    async with recorder(tmp_path) as caller:
+        await streamed(caller, LLM, PROMPT)
+        await caller.run(LLM, {})
+    talk, error = sorted(documents_in(tmp_path), key=lambda document: -len(document["moments"]))
+    talk["moments"][-1]["event"]["json"]["usage"] = None
+    error["answer"]["body"]["json"]["detail"][0]["hint"] = ["x"]
+    for number, document in enumerate((talk, error)):
+        (tmp_path / "fal-ai__any-llm" / f"{number}.json").write_text(json.dumps(document))
     report = await compared(CassetteFolder(tmp_path))
-    last = len(talk.moments) - 1
     assert sorted((each.path, each.recorded, each.emulated) for _, each in report.differences) == [
         ("answer.body.json.detail[0].hint", "array", "absent"),
-        (f"moments[{last}].event.json.usage", "null", "absent"),
+        (f"moments[{len(talk['moments']) - 1}].event.json.usage", "null", "absent"),
     ]
 
 
-async def test_result_of_an_input_that_the_emulator_refuses_is_found(caller: Caller, tmp_path: Path) -> None:
-    taken = await run(caller, LLM, PROMPT)
-    document = {**taken.to_document(), "input": {"prompt": 7}}
+async def test_result_of_an_input_that_the_emulator_refuses_is_found(tmp_path: Path) -> None:
+    async with recorder(tmp_path) as caller:
+        await caller.run(LLM, PROMPT)
+    (document,) = documents_in(tmp_path)
+    document["input"] = {"prompt": 7}
     del document["digest"]
-    (tmp_path / "llm").mkdir()
-    (tmp_path / "llm" / "a.json").write_text(json.dumps(document))
+    (tmp_path / "fal-ai__any-llm" / "a.json").write_text(json.dumps(document))
     ((_, found),) = (await compared(CassetteFolder(tmp_path))).differences
     assert (found.path, found.recorded, found.emulated) == ("answer.status", "200", "422")
 
 
-async def test_results_of_unknown_endpoints_may_have_any_type(caller: Caller, tmp_path: Path) -> None:
-    @caller.emulator.endpoint("me/bytes")
-    async def data(_: Any) -> bytes:
-        return b"\xff"
-
-    @caller.emulator.endpoint("me/chunks")
-    async def chunks(_: Any) -> AsyncIterator[bytes]:
-        yield b"\xff"
-
-    recorded = [await run(caller, "me/bytes", {}), await streamed(caller, "me/chunks", {})]
-    assert (await compared(written(tmp_path, *recorded))).differences == ()
-
-
-async def test_refused_submit_and_gateway_page_have_the_emulators_form(
-    caller: Caller, tmp_path: Path
-) -> None:
-    caller.emulator.lock_account()
-    locked = await queued(caller, FLUX, PROMPT)
-    assert locked.submit is not None
-    assert locked.submit.status == 403
+async def test_refused_submit_and_gateway_page_have_the_emulators_form(tmp_path: Path) -> None:
+    async with recorder(tmp_path, Emulator.lock_account) as caller:
+        await queued(caller, FLUX, PROMPT)
     head = {"content-type": "text/html"}
     page = RecordedAnswer(after=1, status=502, headers=head, body=Content("text", "<html>"))
-    gateway = cassette("queue", VIDEO, PROMPT, submit=page)
-    assert (await compared(written(tmp_path, locked, gateway))).differences == ()
+    folder = CassetteFolder(tmp_path)
+    folder.add(cassette("queue", VIDEO, page))
+    report = await compared(folder)
+    assert (report.calls, report.differences) == (2, ())
 
 
 async def test_recording_of_an_impossible_endpoint_is_an_error_with_its_file(tmp_path: Path) -> None:
-    answer = RecordedAnswer(after=1, status=200, headers={})
-    folder = written(tmp_path, cassette("run", "me.com/x", {}, answer=answer))
+    folder = CassetteFolder(tmp_path)
+    folder.add(cassette("run", "me.com/x", RecordedAnswer(after=1, status=200)))
     with pytest.raises(
         CassetteError, match=r"me\.com__x/44136fa355b3-1\.json: 'me\.com/x' is not an endpoint id"
     ):
