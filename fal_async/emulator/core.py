@@ -112,6 +112,10 @@ class CallSource(Protocol):
         """Return what answers a call, an answer that refuses it, or None to let the emulator's endpoints answer."""
         ...
 
+    def session(self, call: Call) -> Answer | None:
+        """Return what refuses a WebSocket, which is never recorded; None to let the emulator's endpoints answer."""
+        ...
+
     async def shelter(self, accepting: Coroutine[Any, Any, Answer]) -> Answer:
         """Await the acceptance of a submit, which goes on if its caller leaves: fal may have accepted it."""
         ...

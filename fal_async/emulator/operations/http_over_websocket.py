@@ -30,6 +30,8 @@ class Payloads(Protocol):
 
 
 async def websocket(core: Core, call: Call) -> Reply:
+    if core.recordings is not None and (refused := core.recordings.session(call)) is not None:
+        return refused
     endpoint = core.endpoints.find_used(call.route.rest, call.route.endpoint_id)
     if endpoint is None or (call.route.rest != call.route.endpoint_id and not endpoint.streams):
         return core.endpoints.missing(call.route.rest)

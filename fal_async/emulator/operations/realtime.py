@@ -24,6 +24,8 @@ POLICY_VIOLATION = 1008
 
 
 async def realtime(core: Core, call: Call) -> Reply:
+    if core.recordings is not None and (refused := core.recordings.session(call)) is not None:
+        return refused
     rest = call.route.rest
     # fal's Swift client, and its JS client for old apps, use the path "ws" (protocol 6.1).
     find = core.endpoints.find_used

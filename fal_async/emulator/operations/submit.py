@@ -142,8 +142,10 @@ def options_and_input(call: Call) -> tuple[CallOptions, Any] | Answer:
 
 
 def _input(call: Call) -> Any:
-    """Return the input: the body, or of a GET the query (protocol 3)."""
-    return dict(call.query) if call.request.method == "GET" else input_of(call.body)
+    """Return the input: the body, or of a GET the query without the token (protocol 3, 1.2)."""
+    if call.request.method != "GET":
+        return input_of(call.body)
+    return {name: text for name, text in call.query.items() if name != "fal_jwt_token"}
 
 
 def open_performance(

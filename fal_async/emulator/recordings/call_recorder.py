@@ -23,7 +23,7 @@ from fal_async.emulator.recordings.request_following import Follower
 from fal_async.emulator.recordings.take import Take
 from fal_async.emulator.recordings.upstream import StreamedReply, Upstream, check_key
 from fal_async.emulator.recordings.upstream_connections import UpstreamError
-from fal_async.emulator.wire.answers import Answer, ModelError
+from fal_async.emulator.wire.answers import Answer, ModelError, request_error
 from fal_async.emulator.wire.sse import CHUNKS, EVENTS
 
 logger: logging.Logger = logging.getLogger("fal_async.emulator")
@@ -92,6 +92,9 @@ class CallRecorder:
         except UpstreamError as error:
             return _failure(error).answer()
 
+    def session(self, call: Call) -> Answer | None:
+        return not_recordable(call)
+
     async def _submitted(self, core: Core, call: Call, take: Take, body: bytes) -> Performance | Answer:
         reply = await self._upstream.submit(take.path, body, call.headers, call.query)
         check_key(reply)
@@ -119,6 +122,15 @@ class CallRecorder:
             request_id=take.request_id,
             position=position,
         )
+
+
+def not_recordable(call: Call) -> Answer:
+    """Return the refusal of a realtime session, or of HTTP over WebSocket (protocol 5.2, 6)."""
+    detail = (
+        f"{call.route.rest}: realtime sessions and HTTP over WebSocket can't be recorded: call an emulator without "
+        "recordings, or one that replays with missing='emulate'"
+    )
+    return request_error(400, detail, "not_recordable")
 
 
 @attrs.frozen

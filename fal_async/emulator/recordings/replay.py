@@ -20,6 +20,7 @@ from fal_async.emulator.cassettes.document_fields import CassetteError
 from fal_async.emulator.core import Call, CallSource, Core, Miss, Performance
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import JobContext
+from fal_async.emulator.recordings.call_recorder import not_recordable
 from fal_async.emulator.recordings.own_files import own_files
 from fal_async.emulator.recordings.performance import ScriptedCall, endpoint_of_recordings
 from fal_async.emulator.recordings.recordings import Recordings
@@ -99,6 +100,9 @@ class Replay:
         return self._performance(
             core, recorded[min(at, len(recorded) - 1)].cassette, is_repeat=at >= len(recorded)
         )
+
+    def session(self, call: Call) -> Answer | None:
+        return None if self._recordings.missing == "emulate" else not_recordable(call)
 
     async def shelter(self, accepting: Coroutine[Any, Any, Answer]) -> Answer:
         return await (accepting if self._otherwise is None else self._otherwise.shelter(accepting))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from fal_async.emulator.cassettes.cassette import STATES, Moment
@@ -12,8 +12,10 @@ from fal_async.emulator.recordings.upstream_connections import UpstreamError
 
 _FIRST_PAUSE, _PAUSE, _GROWTH = 0.1, 0.5, 1.5
 """Seconds between two polls: short at first, so that short requests get a line of time, too."""
-_PATIENCE = 6
-"""Failures in sequence after which a request is given up. A poll costs nothing, so it is repeated."""
+_PAUSE_OF_ONE = 0.05
+"""Seconds by which each request that is followed at the same time lengthens the pause: 20 polls a second in all."""
+_PATIENCE = 120
+"""Failures in sequence after which a request is given up, about a minute. A poll costs nothing."""
 _UNKNOWN = {"status": "NOT_FOUND"}
 """The queue's own answer about a request that it does not have (protocol 9.3)."""
 _REPEATED = frozenset({408, 429})
@@ -40,18 +42,20 @@ class Follower:
     async def moments(self) -> AsyncIterator[Moment]:
         """Yield what happens until the request is completed. Raise `UpstreamError` if it can't be followed."""
         pause = _FIRST_PAUSE
-        while True:
-            document = await self._document()
-            for moment in self._changes(document):
-                yield moment
-            if self._state == STATES[-1]:
-                return
-            await asyncio.sleep(pause)
-            pause = min(pause * _GROWTH, _PAUSE)
+        with self._upstream.following() as count:
+            while True:
+                document = await self._document()
+                for moment in self._changes(document):
+                    yield moment
+                if self._state == STATES[-1]:
+                    return
+                await asyncio.sleep(max(pause, count() * _PAUSE_OF_ONE))
+                pause = min(pause * _GROWTH, _PAUSE)
 
     async def result(self) -> Reply:
         """Return the result or error of the completed request. Raise `UpstreamError` if fal does not have it."""
-        reply = await self._repeated(self._upstream.result)
+        # A result may be an error of the model, which has the request id; an error of fal's gateway has not.
+        reply = await self._repeated(self._upstream.result, lambda reply: "x-fal-request-id" in reply.headers)
         if self._upstream.read(reply) == _UNKNOWN:
             raise UpstreamError(f"the result of request {self._request_id} was answered {reply.status}")
         return reply
@@ -63,18 +67,20 @@ class Follower:
             raise UpstreamError(f"the status of request {self._request_id} was answered {reply.status}")
         return document
 
-    async def _repeated(self, ask: Any) -> Reply:
-        for attempt in range(1, _PATIENCE + 1):
+    async def _repeated(
+        self, ask: Callable[[str, str], Awaitable[Reply]], is_final: Callable[[Reply], bool] = lambda _: False
+    ) -> Reply:
+        """Ask until there is an answer that is not a passing failure. Raise `UpstreamError` for a lasting one."""
+        for left in reversed(range(_PATIENCE)):
             try:
-                reply: Reply = await ask(self._endpoint_id, self._request_id)
-            except UpstreamError:
-                if attempt == _PATIENCE:
-                    raise
-            else:
-                # A completed request may have any status as its result; only fal's gateway lacks the request id.
-                passing = reply.status >= 500 or reply.status in _REPEATED
-                if not passing or "x-fal-request-id" in reply.headers or attempt == _PATIENCE:
+                reply = await ask(self._endpoint_id, self._request_id)
+                if is_final(reply) or (reply.status < 500 and reply.status not in _REPEATED):
                     return reply
+                reason = UpstreamError(f"request {self._request_id} can't be followed: {reply.status}")
+            except UpstreamError as error:
+                reason = error
+            if not left:
+                raise reason
             await asyncio.sleep(_PAUSE)
         raise AssertionError("unreachable")
 

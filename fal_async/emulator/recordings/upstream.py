@@ -8,8 +8,8 @@ reused connection is lost when the server closes it at this moment.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -78,6 +78,7 @@ class Upstream:
 
     def __init__(self, key: str, address: str | None = None) -> None:
         self._key, self._address = key, None if address is None else check_address(address)
+        self._followed = 0
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     def __repr__(self) -> str:
@@ -93,6 +94,15 @@ class Upstream:
         if paid not in self._sessions:
             self._sessions[paid] = new_session(paid=paid)
         return self._sessions[paid]
+
+    @contextmanager
+    def following(self) -> Iterator[Callable[[], int]]:
+        """Follow a request within the block, which gets the number of all requests that are followed now."""
+        self._followed += 1
+        try:
+            yield lambda: self._followed
+        finally:
+            self._followed -= 1
 
     # Addresses.
 

@@ -158,6 +158,49 @@ async def test_a_request_that_upstream_no_longer_has_ends_with_504_and_is_not_re
     assert everything_in(tmp_path) == b""
 
 
+async def test_failures_of_polls_and_of_the_result_are_outlasted_without_a_second_submit(
+    tmp_path: Path,
+) -> None:
+    async with real_fal() as real, recording(tmp_path, real) as caller:
+        real.faults.add(Fault.answer(503, on="status"), Fault.answer(502, on="result", fal_headers=False))
+        submitted = await caller.submit("me/read", {"file": "data:,a"})
+        await caller.reached(submitted, "COMPLETED")
+        assert (await caller.result(submitted)).data["text"] == "a"
+        assert real.faults.struck == 2
+        assert real.count("submit") == 1
+    assert len(cassettes_in(tmp_path)) == 1
+
+
+async def test_a_stream_that_is_refused_is_recorded_and_refused_again(tmp_path: Path) -> None:
+    async with real_fal() as real, recording(tmp_path, real) as caller:
+        recorded = await caller.run("me/strict/stream", {})
+    async with replaying(tmp_path) as caller:
+        replayed = await caller.run("me/strict/stream", {})
+    assert recorded.status == replayed.status == 404
+    assert recorded.body == replayed.body
+
+
+async def test_a_token_in_the_query_of_a_call_is_neither_sent_to_fal_nor_recorded(tmp_path: Path) -> None:
+    async with real_fal() as real, recording(tmp_path, real) as caller:
+        query = {"file": "data:,a", "fal_jwt_token": "t0ken"}
+        await caller.get("/fal.run/me/read", params=query)
+        assert real.count("run") == 1
+        assert "fal_jwt_token" not in real.requests[-1].query
+    assert len(cassettes_in(tmp_path)) == 1
+    assert b"t0ken" not in everything_in(tmp_path)
+
+
+async def test_a_realtime_session_is_refused_while_calls_are_recorded_or_replayed(tmp_path: Path) -> None:
+    async with real_fal() as real, recording(tmp_path, real) as caller:
+        headers = caller.with_headers(Upgrade="websocket", Connection="Upgrade")
+        await caller.run("me/read", {"file": "data:,a"})
+        refused = await caller.get("/fal.run/me/read/realtime", headers=headers)
+    async with replaying(tmp_path) as caller:
+        again = await caller.get("/ws.fal.run/me/read", headers=headers)
+    assert refused.status == again.status == 400
+    assert "can't be recorded" in refused.data["detail"]
+
+
 async def test_a_stream_that_upstream_breaks_off_breaks_off_here_and_is_not_recorded(tmp_path: Path) -> None:
     async with real_fal() as real, recording(tmp_path, real) as caller:
         real.faults.add(Fault.close(on="stream", events=1, taken=True))
