@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -56,6 +57,20 @@ class Rejected(Exception):
 def incomplete(why: str) -> ModelError:
     """Return the 502 that fal retries, unlike a plain 502 (protocol 9.2)."""
     return ModelError(502, why, "runner_incomplete_response", {"X-Fal-Needs-Retry": "1"})
+
+
+KEPT_BACK = frozenset({"authorization", "expect", "content-encoding", "accept-encoding"})
+"""Headers that the application does not get: it must not know the API key, the body is already decoded, and answers
+must not be compressed, since the job store, webhooks and clients read them again."""
+
+
+def billed_units(headers: Mapping[str, str]) -> float | None:
+    """Return the units in an application's header, which the gateway replaces by its own; None without a number."""
+    try:
+        units = float(headers.get("x-fal-billable-units", ""))
+    except ValueError:
+        return None
+    return units if 0 <= units < math.inf else None
 
 
 BODILESS = frozenset({204, 304})

@@ -10,12 +10,16 @@ from typing import Any
 
 import attrs
 
+from fal_async.emulator.apps.mounts import Mount
 from fal_async.emulator.core import Core
 from fal_async.emulator.faults.choice import MEMBER, BadChoice, Choice, read_choice
-from fal_async.emulator.jobs.job import COMPLETED, Job, JobContext
+from fal_async.emulator.jobs.endpoints import Endpoint
+from fal_async.emulator.jobs.job import COMPLETED, Job, JobContext, Work
 from fal_async.emulator.jobs.options import CallOptions
+from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.wire.answers import Answer, json_answer, request_error
 from fal_async.emulator.workflows.definition import Definition, Node
+from fal_async.emulator.workflows.mounted_step import MountedStep
 from fal_async.emulator.workflows.references import INPUT, NoValue, filled
 
 _NO_RETRY = {"X-Fal-Needs-Retry": "0"}
@@ -95,14 +99,13 @@ class WorkflowRun:
         """Return the answer if an endpoint is unknown, or calls itself: nothing is begun, and paid, then."""
         callers = set(self._callers())
         for app, node_id in self.definition.apps.items():
-            where = f"The node {node_id} calls {app}"
-            if self.core.endpoints.find(app) is None:
-                if self.core.endpoints.serving(app) is not None:
-                    return request_error(422, f"{where}, a mounted application, which can't be a step")
+            if self.core.endpoints.serving(app) is None:
                 missing = self.core.endpoints.missing(app)
                 return _explained(missing, f"which the node {node_id} of {self.job.endpoint_id} calls")
             if app in callers:
-                return request_error(422, f"{where}, which runs this workflow: it would never end")
+                return request_error(
+                    422, f"The node {node_id} calls {app}, which runs this workflow: it would never end"
+                )
         return None
 
     def _callers(self) -> Iterator[str]:
@@ -115,14 +118,14 @@ class WorkflowRun:
     def _begin(self, node: Node, app: str) -> dict[str, Any]:
         """Submit a step, and return its event."""
         input = self._filled(node.node_id, node.content)
-        endpoint = self.core.endpoints.find(app)
-        if endpoint is None:
+        served = self.core.endpoints.serving(app)
+        if served is None:
             raise StepFailed(node.node_id, self.core.endpoints.missing(app), f"{app} is no longer served")
         if (refused := self.job.account.refusal("submit")) is not None:
             raise StepFailed(node.node_id, refused, f"The step {node.node_id} was refused by {app}")
         choice = _choice_in(input, node.node_id)
         step = self.core.jobs.open(
-            endpoint,
+            served,
             app,
             input,
             via="queue",
@@ -136,8 +139,15 @@ class WorkflowRun:
         self.job.steps = {**self.job.steps, node.node_id: step.request_id}
         self._running[node.node_id] = step
         step.watch(self._changed)
-        self.core.runners.of(endpoint, step.account).enter(step, endpoint.call)
+        self.core.runners.of(served, step.account).enter(step, self._work_of(served, step))
         return {"type": "submit", "node_id": node.node_id, "app_id": app, "request_id": step.request_id}
+
+    def _work_of(self, served: Served, step: Job) -> Work:
+        if isinstance(served, Mount):
+            return MountedStep(mounts=self.core.mounts, mount=served, job=step).work
+        if isinstance(served, Endpoint):
+            return served.call
+        raise TypeError(f"{served.endpoint_id} is neither an endpoint nor a mounted application")
 
     async def _one_has_ended(self) -> None:
         while not any(step.state == COMPLETED for step in self._running.values()):

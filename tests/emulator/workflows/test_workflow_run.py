@@ -247,10 +247,25 @@ async def test_an_unknown_endpoint_of_a_node_is_an_error_before_any_step(caller:
     assert caller.emulator.books.total("me/writer") == 0
 
 
-async def test_a_mounted_application_is_refused_as_a_step_with_the_reason(caller: Caller) -> None:
-    caller.emulator.mount("me/app", "http://127.0.0.1:9")
-    reply = await caller.run("workflows/execute", {"workflow": {"a": {"app": "me/app/path"}}})
-    assert (reply.status, "a mounted application" in reply.data["detail"]) == (422, True)
+async def test_a_mounted_application_can_be_a_step(caller: Caller) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        headers = {name.decode(): text.decode() for name, text in scope["headers"]}
+        body = json.loads((await receive())["body"])
+        answer = {"path": scope["path"], "got": body, "key": headers.get("authorization")}
+        billed = [(b"content-type", b"application/json"), (b"x-fal-billable-units", b"3")]
+        await send({"type": "http.response.start", "status": 200 + 222 * ("bad" in body), "headers": billed})
+        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+    caller.emulator.mount("me/app", app, price="0.5")
+    node = {"app": "me/app/sub path", "input": {"x": "$input.x", "bad": "$input.bad"}}
+    workflow = {"nodes": {"a": node}, "output": {"all": "$a"}}
+    reply = await caller.run("workflows/execute", {"input": {"x": 1}, "workflow": workflow})
+    assert reply.data == {"all": {"path": "/sub path", "got": {"x": 1}, "key": None}}
+    assert steps_of(caller, reply)["a"].cost == Decimal("1.5")
+    failed = await caller.run("workflows/execute", {"input": {"x": 1, "bad": 1}, "workflow": workflow})
+    assert (failed.status, failed.data["got"]) == (422, {"x": 1, "bad": 1})
 
 
 async def test_a_reference_without_a_value_fails_the_step_that_needs_it(caller: Caller) -> None:

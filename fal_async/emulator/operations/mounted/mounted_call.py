@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
@@ -13,7 +12,7 @@ from urllib.parse import quote
 import attrs
 
 from fal_async.emulator.apps.application import Response
-from fal_async.emulator.apps.mounted_request import Ask, end_to_end
+from fal_async.emulator.apps.mounted_request import KEPT_BACK, Ask, billed_units, end_to_end
 from fal_async.emulator.apps.mounts import Mount
 from fal_async.emulator.core import Call, Core
 from fal_async.emulator.faults.effect import NO_EFFECT
@@ -24,12 +23,8 @@ from fal_async.emulator.webhooks.signing import USER_ID
 from fal_async.emulator.wire.answers import JSON, Answer
 from fal_async.emulator.wire.sse import EVENTS
 
-_KEPT_BACK = frozenset({"authorization", "expect", "content-encoding", "accept-encoding"})
-"""Headers that the application does not get: it must not know the API key, the body is already decoded, and answers
-must not be compressed, since the job store, webhooks and clients read them again."""
 _QUERIES_KEPT_BACK = frozenset({"fal_jwt_token", "fal_webhook", "fal_max_queue_length"})
 """Query parameters for the gateway (protocol 4.1, 6.1)."""
-_BILLED = "x-fal-billable-units"
 _EVENT = re.compile(rb".*?(?:\n\n|\r\n\r\n)", re.S)
 _CANCEL_LIMIT = 5.0
 """Time limit of an application's answer to a cancel, in seconds."""
@@ -44,7 +39,7 @@ def ask_of(call: Call, mount: Mount, job: Job, body: bytes = b"") -> Ask:
     x-fal-request-id and x-fal-caller-user-id (protocol 13), which a caller cannot set.
     """
     path = path_below(call, mount.app_id)
-    headers = end_to_end(call.headers, but=_KEPT_BACK)
+    headers = end_to_end(call.headers, but=KEPT_BACK)
     headers["x-fal-request-id"] = job.request_id
     headers["x-fal-endpoint"] = mount.app_id + path
     headers["x-fal-caller-user-id"] = USER_ID
@@ -137,18 +132,12 @@ class MountedCall:
 
     async def _answer(self, job: JobContext) -> Answer:
         async with self._mount.application.ask(self._ask) as response:
-            self._bill(response, job)
+            if (units := billed_units(response.headers)) is not None:
+                job.bill(units)
             if self._sender is None or self._is_whole(response):
                 return Answer(response.status, response.headers, await _whole(response))
             await self._pass_on(response, self._sender)
             return Answer(response.status, response.headers)
-
-    def _bill(self, response: Response, job: JobContext) -> None:
-        """Bill the units in the application's header, which the gateway replaces by its own."""
-        with suppress(ValueError):
-            units = float(response.headers.get(_BILLED, ""))
-            if 0 <= units < math.inf:
-                job.bill(units)
 
     @property
     def _has_fault(self) -> bool:
