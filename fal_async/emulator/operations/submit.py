@@ -61,10 +61,17 @@ async def run(core: Core, call: Call) -> Answer:
     if isinstance(taker, Answer):
         return taker
     if not isinstance(taker, Endpoint):
-        call.job = open_performance(core, call, taker, options, input, via="run")
-        return await performed(core, taker.served, call.job, taker.perform)
+        return await run_performance(core, call, taker, options, input)
     call.job = open_job(core, call, taker, options, input, via="run")
     return await performed(core, taker, call.job, taker.call)
+
+
+async def run_performance(
+    core: Core, call: Call, performance: Performance, options: CallOptions, input: Any
+) -> Answer:
+    """Answer a direct call as a recording says."""
+    call.job = open_performance(core, call, performance, options, input, via="run")
+    return await performed(core, performance.served, call.job, performance.perform)
 
 
 async def performed(core: Core, served: Served, job: Job, work: Work) -> Answer:

@@ -239,6 +239,17 @@ async def _echo(input: Any) -> Any:
     return input
 
 
+async def test_a_fallback_chain_is_replayed_as_one_call_and_is_not_run_without_a_recording(
+    add: Add, tmp_path: Path
+) -> None:
+    chain = {"steps": [{"app_id": _FLUX, "input": _CAT}]}
+    add(chain, {"n": 1}, via="run", endpoint_id="execute", path="execute", submit=None)
+    async with calling(_emulator(tmp_path)) as caller:
+        assert (await caller.run("execute", chain)).data == {"n": 1}
+        missed = await caller.run("execute", {"steps": []})
+    assert (missed.status, missed.data["error_type"]) == (400, "recording_missing")
+
+
 @pytest.mark.parametrize("at_first", [True, False])
 async def test_a_cancelled_replay_ends_as_cancelled(add: Add, tmp_path: Path, at_first: bool) -> None:
     add(_CAT)
