@@ -142,7 +142,7 @@ async def test_the_client_sends_a_chain_as_it_is_and_returns_the_whole_answer(em
         assert result.data["output"] == {"good": {}}
         assert len(result.data["attempts"]) == 2
         with pytest.raises(ValidationError):
-            await fal.run("execute", {})
+            await fal.run("execute", {}, check="required")
         # A choice of the request applies to its first model.
         good = {"endpoint": "me/good", "input": {}}
         again = await fal.run("execute", {**good, "fallback": good, "__emulator__": "fail=500"})
