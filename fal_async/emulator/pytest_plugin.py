@@ -20,6 +20,7 @@ from fal_async.emulator.markers.cassette_marker import (
     fail_for_misses,
     is_recorded,
     show_misses,
+    wait_for_ends,
 )
 from fal_async.emulator.markers.emulator_marker import EMULATOR, check_markers_are_used, emulator_of
 
@@ -68,6 +69,7 @@ def fal_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
     """
     with emulator_of(request.node) as emulator:
         yield emulator
+        wait_for_ends(request.node, emulator)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +25,8 @@ _ARGUMENTS = ("missing", "speed", "upstream", "upstream_key")
 _UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)
 _MAX_NAME = 100
 """Characters of a folder's name."""
+_ENDING_LIMIT = 600.0
+"""Seconds for which the end of a recorded test waits for its requests."""
 _before = pytest.StashKey["list[Stored]"]()
 _folder = pytest.StashKey[Path]()
 
@@ -125,6 +128,13 @@ def _misses(emulator: Emulator) -> str:
     lines = emulator.misses
     first = f"calls without a recording, which pytest {RECORD} makes by calling fal, which bills them:"
     return "\n- ".join([first, *lines]) if lines else ""
+
+
+def wait_for_ends(item: pytest.Item, emulator: Emulator) -> None:
+    """Wait for requests that a test has left running, since fal bills them, and only ended ones are recorded."""
+    until = time.monotonic() + _ENDING_LIMIT if is_recorded(item) else 0.0
+    while any(job.state != "COMPLETED" for job in emulator.jobs.values()) and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def delete_replaced(item: pytest.Item) -> None:

@@ -34,3 +34,9 @@ class TestText:
 @pytest.mark.fal_cassette("shared", missing="emulate", speed=2)
 def test_folder_with_a_name(fal: Session) -> None:
     asyncio.run(fal.run("fal-ai/any-llm", {"prompt": "other"}))
+
+
+def test_request_is_left_running(fal: Session) -> None:
+    asyncio.run(
+        fal.submit("fal-ai/flux-lora-fast-training", {"images_data_url": "https://example.com/a.zip"})
+    )
