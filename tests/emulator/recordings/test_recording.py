@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from fal_async.emulator import Emulator, Fault, JobContext
+from fal_async.emulator import Answer, Emulator, Fault, JobContext
 from fal_async.emulator.recordings.recordings import Recordings
 from tests.emulator.caller import calling, until
 from tests.emulator.recordings.real_fal import (
@@ -188,6 +188,41 @@ async def test_a_token_in_the_query_of_a_call_is_neither_sent_to_fal_nor_recorde
         assert "fal_jwt_token" not in real.requests[-1].query
     assert len(cassettes_in(tmp_path)) == 1
     assert b"t0ken" not in everything_in(tmp_path)
+
+
+async def test_secrets_in_an_answer_of_fal_and_in_an_input_are_not_recorded(tmp_path: Path) -> None:
+    async with real_fal() as real, recording(tmp_path, real) as caller:
+
+        @real.endpoint("me/leaky")
+        async def leaky(input: dict[str, Any], job: JobContext) -> Answer:
+            file = await job.file(b"pixels", "image/png", "a.png")
+            body = {
+                "mine": f"{file['url']}?signature=s1gned",
+                "elsewhere": "https://bucket.example.com/a.png?X-Amz-Signature=s1gned&size=1",
+                "echo": input,
+                "of_server": f"Key {REAL_KEY}",
+            }
+            headers = {
+                "x-fal-cdn-token": "t0ken",
+                "Set-Cookie": "session=c00kie",
+                "Content-Type": "application/json",
+            }
+            return Answer(200, headers, json.dumps(body))
+
+        input = {"local": LOCAL_KEY, "url": "https://me:passw0rd@example.com/?token=t0ken"}
+        await caller.run("me/leaky", {"key": REAL_KEY})
+        recorded = await caller.run("me/leaky", input)
+        assert not {"x-fal-cdn-token", "Set-Cookie"} & set(recorded.headers)
+        assert (await caller.get(recorded.data["mine"])).body == b"pixels"
+        assert REAL_SECRET not in recorded.body.decode()
+        assert "X-Amz-Signature=s1gned" in recorded.data["elsewhere"]  # else its caller could not read it
+    written = everything_in(tmp_path)
+    for secret in (REAL_SECRET, LOCAL_KEY, "s1gned", "t0ken", "c00kie", "passw0rd"):
+        assert secret.encode() not in written
+    async with replaying(tmp_path) as caller:
+        replayed = await caller.run("me/leaky", input)
+        assert replayed.status == 200
+        assert (await caller.get(replayed.data["mine"])).body == b"pixels"
 
 
 async def test_a_realtime_session_is_refused_while_calls_are_recorded_or_replayed(tmp_path: Path) -> None:
