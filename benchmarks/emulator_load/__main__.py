@@ -1,6 +1,7 @@
 """`python -m benchmarks.emulator_load [PART ...] [--quick] [--rounds N]`: what the emulator costs under load.
 
-Parts: `requests`, `memory`, `streams`, `waiting`, `crowd`. 5,000 streams need 5,100 open files (`ulimit -n`).
+Parts: `requests`, `memory`, `streams`, `waiting`, `crowd`, `hour`. 5,000 streams need 5,100 open files
+(`ulimit -n`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from benchmarks.emulator_load import measures
+from benchmarks.emulator_load.virtual_hour import virtual_hour
 
 Taken = dict[str, float]
 
@@ -47,12 +49,18 @@ def _crowd(quick: bool, rounds: int) -> None:
     _show(f"{count:,} instant subscribes at once", [measures.at_once(count) for _ in range(rounds)])
 
 
+def _hour(quick: bool, rounds: int) -> None:
+    count = 120 if quick else 500
+    _show(f"a virtual hour with {count:,} requests", [virtual_hour(count) for _ in range(rounds)])
+
+
 PARTS: dict[str, Callable[[bool, int], None]] = {
     "requests": _requests,
     "memory": _memory,
     "streams": _streams,
     "waiting": _waiting,
     "crowd": _crowd,
+    "hour": _hour,
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import storage, streaming
 from benchmarks.emulator_load import measures
+from benchmarks.emulator_load.virtual_hour import virtual_hour
 from benchmarks.harness import processes
 
 
@@ -40,3 +41,9 @@ def test_the_load_of_the_emulator_is_measured_with_every_request_answered() -> N
     assert measures.waiting_jobs(20).keys() == {"submit", "status", "cancel"}
     assert measures.status_streams(3)["mib"] > 0
     assert measures.requests("bare", 0.1)["per_cpu_second"] > 0
+
+
+def test_a_virtual_hour_is_measured_with_every_webhook_delivered() -> None:
+    taken = virtual_hour(60)
+    assert taken["webhook_attempts"] == 24
+    assert taken["virtual"] > 3_000

@@ -364,8 +364,8 @@ async def test_a_workflow_shows_its_steps_and_each_step_leads_back(page: Page, k
         )
         steps = "[...document.querySelectorAll('ol.plain li')].map((one) => one.innerText.split(/\\s+/))"
         assert await page.ask(steps) == [
-            ["completed", "text", "fal-ai/any-llm"],
-            ["completed", "picture", MODEL],
+            ["completed", "text", "fal-ai/any-llm", "$0.001"],
+            ["completed", "picture", MODEL, "$0.025"],
         ]
         await shot_of_each_look(page, kept, "6-workflow")
         await page.ask("document.querySelector('ol.plain a').click()")
