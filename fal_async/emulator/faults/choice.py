@@ -120,6 +120,8 @@ def read_choice(kind: str, header: str | None, member: Any) -> Choice | None:
     Raises:
         BadChoice: If a word is unknown, or its value is bad.
     """
+    if header is None and member is None:
+        return None  # as most requests
     try:
         words = {**_words(header), **_words(member)}
         if unknown := sorted(set(words) - set(WORDS)):
