@@ -16,8 +16,9 @@ from fal_async.emulator.admin.masks import shortened, summary
 from fal_async.emulator.admin.order import Order, Routes
 from fal_async.emulator.admin.page_routes import DATA_HEADERS
 from fal_async.emulator.core import Core
-from fal_async.emulator.jobs.job import Job
+from fal_async.emulator.jobs.job import IN_QUEUE, Job
 from fal_async.emulator.jobs.runners import Runners
+from fal_async.emulator.jobs.served import NO_LIMIT
 from fal_async.emulator.wire.answers import json_answer
 from fal_async.emulator.wire.sse import EVENTS
 
@@ -68,7 +69,7 @@ def _queue(runners: Runners, scope: str | None) -> dict[str, Any]:
     return {
         "endpoint_id": runners.endpoint.endpoint_id,
         "scope": scope,
-        "runners": runners.endpoint.runners,
+        "runners": None if runners.endpoint.runners == NO_LIMIT else runners.endpoint.runners,
         "busy": len(running),
         "running": [_running(job) for job in running[:_RUNNING]],
         "waiting": runners.unfinished - len(running),
@@ -78,7 +79,9 @@ def _queue(runners: Runners, scope: str | None) -> dict[str, Any]:
 
 def _running(job: Job) -> dict[str, Any]:
     log = shortened(str(job.logs[-1]["message"]), 160) if job.logs else None
-    return {**_waiting(job), "started_at": job.started_at, "attempts": job.attempts, "log": log}
+    position = job.held_at if job.state == IN_QUEUE else None  # a recording lets it wait
+    started = {"started_at": job.started_at, "attempts": job.attempts, "position": position}
+    return {**_waiting(job), **started, "log": log}
 
 
 def _waiting(job: Job) -> dict[str, Any]:

@@ -64,7 +64,13 @@ class CassetteFolder:
         self._by_key: dict[CallKey, list[Stored]] = {}
         if self.path.exists() and not self.path.is_dir():
             raise CassetteError(f"{self.path}: expected a folder of recordings, but it is a file")
-        for stored in sorted(self._read_all(), key=_order):
+        try:
+            found = sorted(self._read_all(), key=_order)
+        except OSError as error:
+            raise CassetteError(
+                f"{self.path}: the folder can't be read: {error.strerror or error}"
+            ) from error
+        for stored in found:
             self._by_key.setdefault(stored.cassette.key, []).append(stored)
 
     def __iter__(self) -> Iterator[Stored]:

@@ -11,6 +11,9 @@ import attrs
 from fal_async.emulator.jobs.polls import Polls
 from fal_async.emulator.wire.routing import app_id
 
+NO_LIMIT = 1_000_000
+"""Runners of an endpoint whose calls are recordings, which say when a request starts."""
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class Served:

@@ -119,7 +119,8 @@ export class Requests {
       train,
     );
     const update = (queue) => {
-      setText(state, `${queue.busy} of ${plural(queue.runners, "runner")} busy${queue.waiting ? `, ${count(queue.waiting)} waiting` : ""}`);
+      const runners = queue.runners === null ? `${queue.busy} by recordings` : `${queue.busy} of ${plural(queue.runners, "runner")} busy`;
+      setText(state, `${runners}${queue.waiting ? `, ${count(queue.waiting)} waiting` : ""}`);
       slots.replaceChildren(...this.slots(queue));
       element.classList.toggle("wide", queue.busy > 3);
       train.hidden = !queue.waiting;
@@ -139,11 +140,11 @@ export class Requests {
         "li",
         { class: "slot busy" },
         jobLink(job.request_id, job.summary || job.request_id, { class: "line" }),
-        h("span", { class: "num", "data-since": job.started_at }),
-        h("span", { class: "line said" }, [job.attempts > 1 ? `attempt ${job.attempts}` : "", job.log ?? ""].filter(Boolean).join(" · ") || "running"),
+        h("span", { class: "num", "data-since": job.started_at ?? job.submitted_at }),
+        h("span", { class: "line said" }, [job.attempts > 1 ? `attempt ${job.attempts}` : "", job.log ?? ""].filter(Boolean).join(" · ") || (job.position === null ? "running" : `position ${job.position}`)),
       ),
     );
-    const free = Math.max(0, Math.min(queue.runners, 4) - busy.length);
+    const free = Math.max(0, Math.min(queue.runners ?? 0, 4) - busy.length);
     const more = queue.busy - queue.running.length;
     return [
       ...busy,

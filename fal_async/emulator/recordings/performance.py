@@ -17,11 +17,10 @@ from fal_async.emulator.cassettes.content import Content
 from fal_async.emulator.core import Core, EventSender
 from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import IN_PROGRESS, IN_QUEUE, Job, JobContext
+from fal_async.emulator.jobs.served import NO_LIMIT
 from fal_async.emulator.wire.answers import JSON, Answer
 from fal_async.emulator.wire.sse import EVENTS
 
-_NO_LIMIT = 1_000_000
-"""Runners of a recorded endpoint: the recording says when a request starts."""
 FILE_HOSTS = ("v3.fal.media", "v3b.fal.media", "fal.media")
 
 
@@ -53,7 +52,7 @@ class Script(Protocol):
 
 def endpoint_of_recordings(endpoint_id: str) -> Endpoint:
     """Return the endpoint that takes the recorded calls of an id; an id needs only one, which has the runners."""
-    return Endpoint(endpoint_id=endpoint_id, runners=_NO_LIMIT, function=_never_called, takes_job=False)
+    return Endpoint(endpoint_id=endpoint_id, runners=NO_LIMIT, function=_never_called, takes_job=False)
 
 
 async def _never_called(_: Any) -> None:
