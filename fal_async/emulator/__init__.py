@@ -10,7 +10,7 @@ find a mistake on either side. Importing this package loads neither aiohttp nor 
 imports the plugin in every run, even if no test uses fal.
 
 Layers from the bottom up: `wire`; `accounts`, `storage`, `faults`, `cassettes`; `jobs`; `webhooks`, `apps`,
-`builtin`; `schemas`; `core`; `operations`; `recordings`; `gateway` and `admin`; `server`; `serving`;
+`builtin`; `schemas`; `core`; `operations`; `recordings`; `state`; `gateway` and `admin`; `server`; `serving`;
 `execution`, `serve` and `pytest_plugin`. Imports go downward only.
 """
 

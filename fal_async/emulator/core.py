@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
@@ -30,6 +30,7 @@ from fal_async.emulator.jobs.endpoints import Endpoint, EndpointTable
 from fal_async.emulator.jobs.job import Job, JobContext
 from fal_async.emulator.jobs.job_store import JobStore
 from fal_async.emulator.jobs.runner_table import RunnerTable
+from fal_async.emulator.jobs.served import Served
 from fal_async.emulator.storage.file_store import FileStore
 from fal_async.emulator.storage.upload_body import Body
 from fal_async.emulator.storage.upload_store import UploadStore
@@ -168,11 +169,21 @@ class Core:
     """The open scopes by name, which is the nickname of their account."""
     key_values: KeyValueStore = attrs.field(factory=KeyValueStore)
     recordings: CallSource | None = None
+    saving: list[Callable[[], Awaitable[None]]] = attrs.field(factory=list)
+    """What `POST /_emulator/state/save` does; empty: it is refused."""
+    unserved: dict[str, Callable[[Served], None]] = attrs.field(factory=dict)
+    """Runs the requests of a saved state that wait until the endpoint or application with an id is registered."""
 
     def serve(self, endpoint: Endpoint, price: Price | None) -> None:
         """Add an endpoint and its price."""
         self.endpoints.add(endpoint)
         self.prices.set(endpoint.endpoint_id, price)
+        self.begin_waiting(endpoint)
+
+    def begin_waiting(self, served: Served) -> None:
+        """Run the requests of a saved state that have waited for an endpoint or application."""
+        if (take_over := self.unserved.pop(served.endpoint_id, None)) is not None:
+            self.loop.call(take_over, served)
 
     def reprice(self, endpoint_id: str, price: Decimal | float | str | None, unit: str | None) -> None:
         """Set a price, and its unit unless that is None. KeyError for an unknown id, ValueError for a bad value."""

@@ -1,4 +1,4 @@
-"""Defaults that the help of the command line shows, in a module that imports nothing heavy."""
+"""Defaults that the help of the command line shows, and checks of options; the module imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -23,3 +23,20 @@ KEEP_JOBS = 10_000
 """Limit of the emulator as a separate process, since inputs of jobs may contain whole files as data URIs."""
 KEEP_REQUESTS = 1000
 """How many HTTP requests the emulator as a separate process stores; `Emulator` in a program stores more."""
+
+
+def check_port(port: int) -> None:
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port={port}: expected an int from 0 to 65535, 0 for a free port")
+
+
+def check_above_0(**values: float) -> None:
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{name}={value}: expected a number > 0")
+
+
+def check_from_0(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not value >= 0:
+            raise ValueError(f"{name}={value}: expected seconds >= 0")

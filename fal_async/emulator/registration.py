@@ -312,6 +312,7 @@ class Registration:
         )
         self._core.endpoints.mount(mount)
         self._core.prices.set(app_id, cost)
+        self._core.begin_waiting(mount)
 
     def price(
         self, endpoint_id: str, price: Decimal | float | str | None, *, unit: str | None = None

@@ -8,11 +8,13 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TextIO
 
 from fal_async.emulator.server import Emulator
 from fal_async.emulator.serving.announcement import announcement, document
 from fal_async.emulator.serving.certificates import Certificates
+from fal_async.emulator.state.state_folder import is_unused
 
 
 async def serve(
@@ -22,6 +24,7 @@ async def serve(
     out: TextIO | None = None,
     colours: bool = False,
     as_json: bool = False,
+    state: Path | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until it is cancelled, then stop cleanly.
 
@@ -32,15 +35,17 @@ async def serve(
         colours: whether these lines have colours, for a terminal; default False.
         as_json: whether these lines are one line of JSON, with `url`, `key` and `admin_key`, and with `ca` and
             `bundle`, the paths of certificates, if it serves https; default False.
+        state: folder to which the emulator's state is saved when it stops. None (default): it is not saved.
 
     Raises:
         OSError: If the port is in use or cannot be bound.
+        ValueError: If the state can't be saved.
     """
     out = sys.stdout if out is None else out
     stop = asyncio.Event()
     signals = _stop_on_signals(stop)
     try:
-        async with emulator, fewer_collections():
+        async with emulator, fewer_collections(), _saved(emulator, state):
             lines = announcement(emulator, certificates, colours=colours)
             out.write(document(emulator, certificates) if as_json else lines)
             out.flush()
@@ -48,6 +53,29 @@ async def serve(
     finally:
         for number in signals:
             asyncio.get_running_loop().remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def _saved(emulator: Emulator, folder: Path | None) -> AsyncIterator[None]:
+    """Save the state to a new folder at once, so that a folder that can't be used is noticed; and at the end."""
+    if folder is None:
+        yield
+        return
+    emulator.allow_saving(folder)
+    if is_unused(folder):
+        await _save(emulator, folder)
+    try:
+        yield
+    finally:
+        await emulator.pause()
+        await _save(emulator, folder)
+
+
+async def _save(emulator: Emulator, folder: Path) -> None:
+    try:
+        await emulator.save(folder)
+    except OSError as error:
+        raise ValueError(f"the state was not saved to {folder}: {error}") from error
 
 
 @asynccontextmanager

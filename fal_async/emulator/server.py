@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 from decimal import Decimal
+from functools import partial
+from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -22,7 +24,14 @@ from fal_async.emulator.builtin import builtin_endpoints
 from fal_async.emulator.builtin.painters import drawn, plain
 from fal_async.emulator.controls import Controls
 from fal_async.emulator.core import Core
-from fal_async.emulator.defaults import DEFAULT_HOST, DEFAULT_KEY, DEFAULT_RUNNERS
+from fal_async.emulator.defaults import (
+    DEFAULT_HOST,
+    DEFAULT_KEY,
+    DEFAULT_RUNNERS,
+    check_above_0,
+    check_from_0,
+    check_port,
+)
 from fal_async.emulator.downtime import Downtime
 from fal_async.emulator.event_loop import EmulatorLoop, called_in_loop, in_loop
 from fal_async.emulator.faults.script import FaultScript
@@ -38,6 +47,7 @@ from fal_async.emulator.registration import Registration
 from fal_async.emulator.schemas.endpoint_parts import checked_stand_ins
 from fal_async.emulator.scopes.life import open_scope
 from fal_async.emulator.scopes.scope import Scope
+from fal_async.emulator.state.saved_state import LoadedState, load_state, save_state
 from fal_async.emulator.storage.file_store import FileStore
 from fal_async.emulator.storage.upload_store import MAX_TOKEN_LIFETIME, UploadStore
 from fal_async.emulator.timing.clock import ClockKind
@@ -110,10 +120,15 @@ class Emulator(Controls, Registration):
         ssl: server-side TLS context; the emulator then serves https only. Clients can run against it unchanged if
             its certificate covers fal's host names and DNS resolves these names to the emulator. None (default):
             the emulator serves http.
+        state: folder that `save` has written, from which the emulator goes on; it is only read. What it has takes
+            the place of `key`, `concurrency` and `balance`. None (default): the emulator begins with nothing.
 
     Raises:
-        ValueError: If an argument is out of range, `key` does not have the form id:secret, or `recordings`
-            can't be read; the message names file and field.
+        FileNotFoundError: If there is no folder `state`.
+        RuntimeError: If `state` has keys of webhooks, and the package `cryptography` is missing.
+        ValueError: If an argument is out of range, `key` does not have the form id:secret, `recordings` can't be
+            read, or `state` is not a saved state, is damaged, or has a newer format; the message names file and
+            field.
     """
 
     _thread: LoopThread | None = None
@@ -149,11 +164,12 @@ class Emulator(Controls, Registration):
         recordings: Recordings | None = None,
         history: RequestHistory | None = None,
         ssl: SSLContext | None = None,
+        state: str | os.PathLike[str] | None = None,
     ) -> None:
-        _check_port(port)
-        _check_above_0(speed=speed, keep_alive=keep_alive)
-        _check_from_0(retry_pause=retry_pause, retention=retention, forget_after=forget_after)
-        _check_from_0(file_lifetime=file_lifetime)
+        check_port(port)
+        check_above_0(speed=speed, keep_alive=keep_alive)
+        check_from_0(retry_pause=retry_pause, retention=retention, forget_after=forget_after)
+        check_from_0(file_lifetime=file_lifetime)
         loop, time, prices = EmulatorLoop(), clock_of(clock, speed), PriceList()
         files = FileStore(folder, time, lifetime=file_lifetime, gone_status=gone_status)
         jobs = JobStore(loop, time, prices, retention=retention, limit=keep_jobs, forget_after=forget_after)
@@ -185,11 +201,21 @@ class Emulator(Controls, Registration):
         self._listener = Listener(host=host, port=port, tls=ssl)
         self._downtime = Downtime(core, self._listener)
         self._gateway = Gateway(core, admin=Admin(self, self._downtime), downtime=self._downtime)
-        for endpoint_id, function, details in builtin_endpoints(plain_pictures) if builtins else ():
-            self._serve_builtin(endpoint_id, function, **details)
-        for endpoint, price in checked_stand_ins(plain_pictures, runners) if builtins else ():
-            core.serve(endpoint, price)
+        if builtins:
+            self._serve_builtins(plain_pictures, runners)
+        self._loaded = None if state is None else self._restored(Path(state))
         self._created = self.checkpoint()
+
+    def _serve_builtins(self, plain_pictures: bool, runners: int) -> None:
+        for endpoint_id, function, details in builtin_endpoints(plain_pictures):
+            self._serve_builtin(endpoint_id, function, **details)
+        for endpoint, price in checked_stand_ins(plain_pictures, runners):
+            self._core.serve(endpoint, price)
+
+    def _restored(self, folder: Path) -> LoadedState:
+        loaded = load_state(folder)
+        loaded.restore(self._core, self)
+        return loaded
 
     # Start, stop and outages.
 
@@ -264,13 +290,49 @@ class Emulator(Controls, Registration):
     @in_loop
     async def _start(self) -> None:
         await self._core.mounts.open()
+        loaded, self._loaded = self._loaded, None
         try:
+            if loaded is not None:
+                await loaded.bring_files(self._core)
             await self._listener.open(self._gateway.handle)
         except BaseException:
+            self._loaded = loaded
+            await self._core.files.close()
             await self._core.mounts.close()
             raise
         self._core.clock.open()
         self._core.webhooks.open()
+        if loaded is not None:
+            loaded.resume(self._core, self.url)
+
+    @in_loop
+    async def save(self, folder: str | os.PathLike[str]) -> None:
+        """Save the whole state to a folder, from which `Emulator(state=folder)` goes on.
+
+        A state that the folder has is replaced as a whole; if this fails or is killed, it is still there. Requests
+        that run continue. If it is cancelled, the folder has the new state or the one before.
+
+        Args:
+            folder: a folder that doesn't exist, is empty, or has a saved state. Only its owner may read what is
+                saved, since that includes keys and tokens of this emulator.
+
+        Raises:
+            OSError: If a file can't be written.
+            RuntimeError: If the emulator is not started.
+            ValueError: If the folder has something else.
+        """
+        self._listener.check_open()
+        await save_state(self._core, self.url, Path(folder))
+
+    def allow_saving(self, folder: str | os.PathLike[str]) -> None:
+        """Let `POST /_emulator/state/save` save the state to a folder, and to no other one.
+
+        Without it, the call is refused, since everyone on this machine may send it.
+
+        Args:
+            folder: as in `save`.
+        """
+        self._core.saving[:] = [partial(self.save, folder)]
 
     async def stop(self) -> None:
         """Stop serving, and leave no task, socket or temporary file behind.
@@ -422,20 +484,3 @@ class Emulator(Controls, Registration):
     def connections_open(self) -> int:
         """How many connections are open now; 0 if not started."""
         return self._listener.open_now
-
-
-def _check_port(port: int) -> None:
-    if not 0 <= port <= 65535:
-        raise ValueError(f"port={port}: expected an int from 0 to 65535, 0 for a free port")
-
-
-def _check_above_0(**values: float) -> None:
-    for name, value in values.items():
-        if not value > 0:
-            raise ValueError(f"{name}={value}: expected a number > 0")
-
-
-def _check_from_0(**values: float | None) -> None:
-    for name, value in values.items():
-        if value is not None and not value >= 0:
-            raise ValueError(f"{name}={value}: expected seconds >= 0")

@@ -188,3 +188,29 @@ def test_a_wrong_argument_is_reported_with_the_way_out(
     with contextlib.suppress(SystemExit):
         assert main(["emulator", *words]) == 1
     assert told in capsys.readouterr().err
+
+
+def test_the_state_is_saved_at_the_end_and_loaded_at_the_next_start(tmp_path: Path) -> None:
+    world = tmp_path / "world"
+    with process("--port", "0", "--state", str(world), "--account", "other:key") as running:
+        url = url_of(running)
+        assert (world / "state.json").exists()  # a folder that can't be used is noticed at the start
+        run_model(url, "other:key")
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(LIMIT) == 0
+    with process("--port", "0", "--state", str(world), "--account", "other:key") as running:
+        with urllib.request.urlopen(f"{url_of(running)}/_emulator/jobs", timeout=LIMIT) as answer:
+            (job,) = json.load(answer)
+        running.kill()
+        running.wait(LIMIT)
+    assert job["endpoint_id"] == "fal-ai/any-llm"
+    assert [path.name for path in world.iterdir() if path.is_dir()] == ["saved-2"]
+
+
+def test_a_folder_that_is_no_saved_state_ends_the_emulator_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main(["emulator", "--port", "0", "--state", str(tmp_path)]) == 1
+    assert "is not a saved state" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

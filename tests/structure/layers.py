@@ -53,6 +53,7 @@ _EMULATOR_FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"verification", "workflows"}),
     frozenset({"controls", "downtime", "operations", "registration"}),
     frozenset({"operations.mounted", "declared", "recordings", "scopes"}),
+    frozenset({"state"}),
     frozenset({"admin"}),
     frozenset({"gateway"}),
     frozenset({"server"}),

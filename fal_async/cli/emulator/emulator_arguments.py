@@ -52,7 +52,7 @@ def configure_emulator(parser: argparse.ArgumentParser, *, port: int, log: str) 
         default=DEFAULT_RUNNERS,
         help=f"requests that each model works on at a time {_DEFAULT}",
     )
-    add("--folder", type=_folder, help="folder for produced and uploaded files (default: a temporary one)")
+    add("--folder", type=folder, help="folder for produced and uploaded files (default: a temporary one)")
     _add_memory(parser)
     add("--seed", type=int, default=0, help=f"seed of the random generator for faults {_DEFAULT}")
     add(
@@ -63,7 +63,7 @@ def configure_emulator(parser: argparse.ArgumentParser, *, port: int, log: str) 
     )
     add(
         "--tls-folder",
-        type=_folder,
+        type=folder,
         metavar="DIR",
         help="folder in which the certificates are made, and used again (default: a temporary one)",
     )
@@ -169,8 +169,10 @@ def _add_memory_of_files(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def emulator_of(options: argparse.Namespace, certificates: Certificates | None) -> Emulator:
-    """Return the emulator that the arguments describe, with its endpoints.
+def emulator_of(
+    options: argparse.Namespace, certificates: Certificates | None, state: Path | None = None
+) -> Emulator:
+    """Return the emulator that the arguments describe, with its endpoints, and with a saved state.
 
     Raises:
         ValueError: If an argument is out of range, or an endpoint can't be added.
@@ -200,8 +202,12 @@ def emulator_of(options: argparse.Namespace, certificates: Certificates | None) 
         recordings=recordings_of(options),
         seed=options.seed,
         ssl=None if certificates is None else certificates.context(),
+        state=state,
     )
+    saved = set() if state is None else set(emulator.accounts)
     for key in options.account:
+        if key.partition(":")[0] in saved:
+            continue
         emulator.add_account(key, concurrency=options.concurrency)
     serve_endpoints(emulator, options)
     return emulator
@@ -279,8 +285,8 @@ def _number(text: str) -> float:
     return value
 
 
-def _folder(text: str) -> Path:
-    folder = Path(text)
-    if folder.exists() and not folder.is_dir():
+def folder(text: str) -> Path:
+    path = Path(text)
+    if path.exists() and not path.is_dir():
         raise argparse.ArgumentTypeError(f"{text}: expected a folder, but it is a file")
-    return folder
+    return path

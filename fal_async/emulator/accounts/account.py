@@ -75,6 +75,11 @@ class Account:
         return self._rack.since
 
     @property
+    def rack(self) -> KeyRack:
+        """The keys that the platform API made or deleted; only the emulator uses it."""
+        return self._rack
+
+    @property
     def api_keys(self) -> list[ApiKey]:
         """The valid keys of scope API: `key`, and those that `POST /keys` made."""
         return self._rack.of(self.key)

@@ -51,23 +51,25 @@ class KeyRack:
     """The keys that the platform API made or deleted."""
 
     def __init__(self) -> None:
-        self._keys: dict[str, ApiKey] = {}
-        self._deleted: set[str] = set()
+        self.made: dict[str, ApiKey] = {}
+        """The keys that `POST /keys` made, by id."""
+        self.deleted: set[str] = set()
+        """The keys, of those with which the account was made, that are refused."""
         self._own: ApiKey | None = None
         self.since: float = time.time()
         """When the account was made, in seconds since the epoch."""
 
     def of(self, key: str) -> list[ApiKey]:
         """Return the valid keys of scope API; `key` is the one with which the account was made."""
-        return [*filter(None, [self._first(key)]), *self._keys.values()]
+        return [*filter(None, [self._first(key)]), *self.made.values()]
 
     def find(self, given: str, key: str) -> ApiKey | None:
         """Return the valid key of scope API that a caller gave, or None; `key` is as of `of`."""
-        found = self._first(key) if given == key else self._keys.get(id_of(given))
+        found = self._first(key) if given == key else self.made.get(id_of(given))
         return found if found is not None and found.key == given else None
 
     def _first(self, key: str) -> ApiKey | None:
-        if key in self._deleted:
+        if key in self.deleted:
             return None
         # One value for all calls with this key, because each of their jobs refers to it.
         if self._own is None or self._own.key != key:
@@ -76,11 +78,11 @@ class KeyRack:
 
     def add(self, alias: str) -> ApiKey:
         key = new_key(alias)
-        self._keys[key.key_id] = key
+        self.made[key.key_id] = key
         return key
 
     def delete(self, key_id: str, key: str) -> None:
         """Delete a key; one that is unknown is ignored. `key` is as of `of`."""
-        self._keys.pop(key_id, None)
+        self.made.pop(key_id, None)
         if key_id == id_of(key):
-            self._deleted.add(key)
+            self.deleted.add(key)

@@ -12,18 +12,19 @@ LIFETIMES = range(60, 2_592_001)
 
 @attrs.frozen
 class KeyValueStore:
-    _values: dict[Place, tuple[str, float]] = attrs.field(factory=dict, repr=False)
+    values: dict[Place, tuple[str, float]] = attrs.field(factory=dict, repr=False)
+    """Each text with its end, in seconds since the epoch."""
 
     def set(self, place: Place, value: str, expires_at: float) -> None:
         """Store a text until a time, in seconds since the epoch."""
-        self._values[place] = value, expires_at
+        self.values[place] = value, expires_at
 
     def get(self, place: Place, now: float) -> str | None:
-        value, expires_at = self._values.get(place, ("", now))
+        value, expires_at = self.values.get(place, ("", now))
         if expires_at <= now:
             self.delete(place)
             return None
         return value
 
     def delete(self, place: Place) -> None:
-        self._values.pop(place, None)
+        self.values.pop(place, None)

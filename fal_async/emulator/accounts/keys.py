@@ -40,8 +40,10 @@ class Keyring:
         self.main: Account = self.add(key, concurrency=concurrency)
         self.main.balance = None if balance is None else amount_of(balance, "balance")
         self.anonymous: Account = anonymous()
-        self._logins: dict[str, tuple[float, Account]] = {}
-        self._tokens: dict[str, tuple[float, Account]] = {}
+        self.logins: dict[str, tuple[float, Account]] = {}
+        """Seconds for which an access token is valid, and the account, by refresh token."""
+        self.access_tokens: dict[str, tuple[float, Account]] = {}
+        """The end, in seconds since the epoch, and the account of each access token."""
         self._known: dict[str, Credential] = {}
         """The latest credential of each API key, shared by the jobs of all calls with the key."""
 
@@ -68,8 +70,10 @@ class Keyring:
         if self.accounts.get(account.nickname) is account:
             del self.accounts[account.nickname]
         self._known = {given: known for given, known in self._known.items() if known.account is not account}
-        self._tokens = {token: held for token, held in self._tokens.items() if held[1] is not account}
-        self._logins = {token: held for token, held in self._logins.items() if held[1] is not account}
+        self.access_tokens = {
+            token: held for token, held in self.access_tokens.items() if held[1] is not account
+        }
+        self.logins = {token: held for token, held in self.logins.items() if held[1] is not account}
 
     def named(self, nickname: str | None) -> Account:
         """Return an account, for None the emulator's own. Raise KeyError if there is no such account."""
@@ -82,7 +86,7 @@ class Keyring:
         """
         scheme, _, value = headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            until, account = self._tokens.get(value, (0.0, self.anonymous))
+            until, account = self.access_tokens.get(value, (0.0, self.anonymous))
             if until > self._clock.now():
                 return Credential(account=account, is_admin=True, login=True)
         if scheme.lower() == "key" and (known := self._credential_of_key(value)) is not None:
@@ -114,27 +118,27 @@ class Keyring:
         return unauthorized(f"Cannot access {what}. Authentication is required to access this application.")
 
     def add_login(self, refresh_token: str, expires_in: float, account: Account) -> None:
-        self._logins[refresh_token] = expires_in, account
+        self.logins[refresh_token] = expires_in, account
 
     def tokens(self) -> list[tuple[str, float]]:
         """Return the account's nickname, and the end in seconds since the epoch, of each valid access token."""
         now = self._clock.now()
-        return [(account.nickname, until) for until, account in self._tokens.values() if until > now]
+        return [(account.nickname, until) for until, account in self.access_tokens.values() if until > now]
 
     def forget_tokens(self) -> None:
-        self._tokens.clear()
+        self.access_tokens.clear()
 
     def grant(self, form: Mapping[str, Any]) -> Answer:
         """Return the answer of auth.fal.ai to `grant_type=refresh_token`."""
         if form.get("grant_type") != "refresh_token":
             return _refused("unsupported_grant_type", "Only refresh_token is served by the emulator")
-        login = self._logins.get(str(form.get("refresh_token")))
+        login = self.logins.get(str(form.get("refresh_token")))
         if login is None:
             return _refused("invalid_grant", "Unknown or invalid refresh token.")
         lifetime, account = login
         until = self._clock.now() + lifetime
         token = _jwt(self._clock.on_the_machine(until))
-        self._tokens[token] = until, account
+        self.access_tokens[token] = until, account
         document = {"access_token": token, "expires_in": int(lifetime), "token_type": "Bearer"}
         return json_answer({**document, "id_token": token, "scope": "openid profile email offline_access"})
 

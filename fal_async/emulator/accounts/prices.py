@@ -55,14 +55,14 @@ class PriceList:
     """The prices, by the id under which an endpoint or an application is served."""
 
     def __init__(self) -> None:
-        self._prices: dict[str, Price] = {}
+        self.by_id: dict[str, Price] = {}
 
     def set(self, endpoint_id: str, price: Price | None) -> None:
         """Set a price; None: the endpoint has none, so that its requests cost nothing."""
         if price is None:
-            self._prices.pop(endpoint_id, None)
+            self.by_id.pop(endpoint_id, None)
         else:
-            self._prices[endpoint_id] = price
+            self.by_id[endpoint_id] = price
 
     def find(self, endpoint_id: str) -> Price | None:
-        return self._prices.get(endpoint_id)
+        return self.by_id.get(endpoint_id)

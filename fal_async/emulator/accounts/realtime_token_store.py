@@ -16,7 +16,9 @@ from fal_async.emulator.wire.routing import app_id
 
 
 @attrs.frozen
-class _Grant:
+class Grant:
+    """What a token allows, until a time in seconds since the epoch."""
+
     account: Account
     apps: frozenset[str]
     expires_at: float
@@ -31,17 +33,17 @@ class RealtimeTokenStore:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._grants: dict[str, _Grant] = {}
+        self.grants: dict[str, Grant] = {}
 
     def give(self, account: Account, apps: list[str], seconds: float) -> str:
         expires_at = self._clock.now() + seconds
         token = _jwt(apps, self._clock.on_the_machine(expires_at))
-        self._grants[token] = _Grant(account, frozenset(apps), expires_at)
+        self.grants[token] = Grant(account, frozenset(apps), expires_at)
         return token
 
     def holder(self, token: str, endpoint_id: str, path: str) -> Account | None:
         """Return the token's account, or None if the token is unknown, expired, or for another app."""
-        grant = self._grants.get(token)
+        grant = self.grants.get(token)
         if grant is None or grant.expires_at <= self._clock.now():
             return None
         alias = app_id(endpoint_id).rpartition("/")[2]
@@ -52,14 +54,14 @@ class RealtimeTokenStore:
         now = self._clock.now()
         return [
             (grant.account.nickname, grant.expires_at)
-            for grant in self._grants.values()
+            for grant in self.grants.values()
             if grant.expires_at > now
         ]
 
     def revoke(self, account: Account | None = None) -> None:
         """Refuse the tokens issued so far: those of one account, or for None all."""
-        self._grants = {
-            token: grant for token, grant in self._grants.items() if account not in (None, grant.account)
+        self.grants = {
+            token: grant for token, grant in self.grants.items() if account not in (None, grant.account)
         }
 
 

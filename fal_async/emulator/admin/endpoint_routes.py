@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fal_async.emulator.admin.order import Order, Routes
-from fal_async.emulator.core import Replaced
-from fal_async.emulator.declared.document import Declared, read_document
+from fal_async.emulator.declared.added import add_declared
 
 
 def _list(order: Order) -> dict[str, Any]:
@@ -16,21 +15,8 @@ def _list(order: Order) -> dict[str, Any]:
 
 def _add(order: Order) -> dict[str, Any]:
     """Read `{"endpoints": {id: table}}`; if one of them is wrong, none is added."""
-    for each in read_document(order.wanted, "the body", None):
-        before = _before(order, each)
-        each.register(order.registration)
-        order.core.declared[each.endpoint_id] = before
+    add_declared(order.core, order.registration, order.wanted, "the body")
     return _list(order)
-
-
-def _before(order: Order, declared: Declared) -> Replaced:
-    """Return what to serve when the endpoint is removed: what was served before the first document with its id."""
-    name, earlier = declared.endpoint_id, order.core.declared.get(declared.endpoint_id)
-    return Replaced(
-        document=declared.document,
-        endpoint=order.core.endpoints.find(name) if earlier is None else earlier.endpoint,
-        price=order.core.prices.find(name) if earlier is None else earlier.price,
-    )
 
 
 def _remove(order: Order) -> None:

@@ -1,10 +1,11 @@
-"""`/_emulator/pause`, `restart` and `drop`: outages of the server."""
+"""`/_emulator/pause`, `restart`, `drop`: outages of the server. `state/save`: saves to the allowed folder."""
 
 from __future__ import annotations
 
 import asyncio
 
 from fal_async.emulator.admin.order import Order, Routes
+from fal_async.emulator.wire.answers import Answer, request_error
 
 _ANSWER_LEAVES = 0.05
 """Seconds between this call's answer and the downtime, in which the answer is sent."""
@@ -25,4 +26,26 @@ def _restart(order: Order) -> None:
     order.downtime.restart_soon(keep_memory=keep, downtime=downtime, after=_ANSWER_LEAVES)
 
 
-ROUTES: Routes = {("POST", "pause"): _pause, ("POST", "restart"): _restart, ("POST", "drop"): _drop}
+async def _save(order: Order) -> Answer | None:
+    """Save; the body has nothing, so that a caller can't choose where."""
+    if order.wanted:
+        return request_error(400, "Expected no body: the state is saved to the folder of --state")
+    if not order.core.saving:
+        return request_error(
+            403,
+            "No folder is allowed: start the emulator with --state DIR, or call emulator.allow_saving(DIR)",
+        )
+    try:
+        for save in order.core.saving:
+            await save()
+    except OSError as error:
+        return request_error(500, f"The state was not saved: {error}")
+    return None
+
+
+ROUTES: Routes = {
+    ("POST", "pause"): _pause,
+    ("POST", "restart"): _restart,
+    ("POST", "drop"): _drop,
+    ("POST", "state/save"): _save,
+}

@@ -70,6 +70,17 @@ class FaultScript:
             for entry in self._entries
         ]
 
+    def restore(self, fault: Fault, *, left: int | None, skip: int) -> None:
+        """Add a fault of a saved state, as `state` returns it; only the emulator calls this.
+
+        Args:
+            fault: the fault.
+            left: how often it still applies. None: without a limit.
+            skip: how many calls it still skips.
+        """
+        with self._lock:
+            self._entries.append(_Entry(fault, skip, left))
+
     def seed(self, seed: int) -> None:
         """Restart the random generator behind `Fault.chance`.
 

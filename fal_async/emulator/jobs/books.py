@@ -83,6 +83,17 @@ class Books:
         else:
             before.append(request_id)
 
+    def restore(self, line: Line) -> None:
+        """Add a line of a saved state; only the emulator calls this.
+
+        Args:
+            line: the line.
+        """
+        ids = line.request_ids
+        self._taken.setdefault(line.endpoint_id, {})[bytes.fromhex(line.input_digest)] = (
+            ids[0] if len(ids) == 1 else list(ids)
+        )
+
     def __iter__(self) -> Iterator[Line]:
         """Yield one line per endpoint and input."""
         # Copies, since a test may iterate in another thread than that of the emulator.

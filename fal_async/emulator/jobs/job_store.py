@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -98,6 +98,15 @@ class JobStore:
                 own.enter(endpoint_id, input, job.request_id)
         self._drop_old_jobs()
         return job
+
+    def restore(self, job: Job) -> None:
+        """Add a job of a saved state, which is neither billed nor counted again."""
+        self._jobs[job.request_id] = job
+
+    def restore_ends(self, jobs: Iterable[Job]) -> None:
+        """Note that jobs of a saved state may be deleted, those that completed first at the beginning."""
+        self._ended.extend(jobs)
+        self._drop_old_jobs()
 
     def new_id(self) -> str:
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))

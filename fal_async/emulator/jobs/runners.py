@@ -20,18 +20,16 @@ from fal_async.emulator.jobs.job import COMPLETED, IN_PROGRESS, IN_QUEUE, FileKe
 from fal_async.emulator.jobs.pace import Pace, polls_of
 from fal_async.emulator.jobs.retries import to_be_retried
 from fal_async.emulator.jobs.served import Served
-from fal_async.emulator.jobs.slot import Slot
+from fal_async.emulator.jobs.slot import Slot, all_returned, stopped
 from fal_async.emulator.jobs.waiting_line import WaitingLine
 from fal_async.emulator.timing.clock import Clock
-from fal_async.emulator.wire.answers import CANCELLED, Answer, ModelError, request_error
+from fal_async.emulator.wire.answers import Answer, ModelError, request_error
 
 logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
 _SESSIONS = frozenset({"realtime", "websocket"})
 """These wait for their client most of the time, which does not keep virtual time still."""
 _HAS_PLACE = operator.attrgetter("has_place")
-_CLOSE_LIMIT = 5.0
-"""Seconds within which a cancelled endpoint function must return when the emulator stops."""
 
 
 class Runners:
@@ -89,13 +87,26 @@ class Runners:
             return list(islice((job for job in self._slots if job.state == IN_QUEUE), count))
         return [job for line in lines for job in line.first(count)][:count]
 
+    @property
+    def in_order(self) -> list[Job]:
+        """All jobs that have not ended: the running ones, those that wait, and those that pause before a retry."""
+        return list(dict.fromkeys([*self.running, *self.first_waiting(self.unfinished), *self._slots]))
+
+    def release(self) -> list[Job]:
+        """Remove the waiting jobs, so that other runners can take them. Return them in order."""
+        jobs = self.first_waiting(self.unfinished)
+        for job in jobs:
+            slot = self._slots.pop(job)
+            slot.settle()
+            slot.leave_queue(job)
+        return jobs
+
     def enter(self, job: Job, work: Work) -> int:
         """Accept a job, and return its position in the queue; 0 also if it is started at once."""
         if job.choice is not None:
             work = partial(job.choice.perform, work)
         slot = self._slots[job] = Slot(work)
-        if job.options.start_timeout is not None:
-            self._limit_the_start(job, slot, job.options.start_timeout)
+        self._limit_the_start(job, slot)
         if (polls := polls_of(job)) is not None:
             slot.pace = Pace(polls)
             return slot.pace.position
@@ -166,7 +177,7 @@ class Runners:
         if slot is None:
             return
         if slot.task is None:
-            self._withdraw(job, slot, _stopped(reason))
+            self._withdraw(job, slot, stopped(reason))
         elif not self.endpoint.ignores_cancel and slot.stop_reason is None:
             slot.stop_reason = reason
             slot.task.cancel()
@@ -181,21 +192,13 @@ class Runners:
         self._closed = True
         for job, slot in tuple(self._slots.items()):
             if slot.task is None:
-                self._withdraw(job, slot, _stopped("runner_disconnected"))
+                self._withdraw(job, slot, stopped("runner_disconnected"))
         if self._notify_timer is not None:
             self._notify_timer.cancel()
         if running := [slot.task for slot in self._slots.values() if slot.task is not None]:
             for task in running:
                 task.cancel()
-            await self._wait_for(running)
-
-    async def _wait_for(self, running: list[asyncio.Task[Answer]]) -> None:
-        _, pending = await asyncio.wait(running, timeout=_CLOSE_LIMIT)
-        if pending:
-            raise RuntimeError(
-                f"{len(pending)} call(s) of {self.endpoint.endpoint_id} did not return within "
-                f"{_CLOSE_LIMIT} s of being cancelled: does the endpoint function swallow CancelledError?"
-            )
+            await all_returned(running, self.endpoint.endpoint_id)
 
     def _enqueue(self, job: Job, slot: Slot) -> None:
         slot.line = (
@@ -257,7 +260,7 @@ class Runners:
         if job.exception is not None:
             # The lines of the traceback stay readable; the values in its frames may be large inputs and results.
             traceback.clear_frames(job.exception.__traceback__)
-        answer = _stopped(slot.stop_reason or "runner_disconnected") if task.cancelled() else task.result()
+        answer = stopped(slot.stop_reason or "runner_disconnected") if task.cancelled() else task.result()
         if not self._closed and slot.stop_reason is None and to_be_retried(job, answer):
             self._retry(job, slot)
         else:
@@ -283,9 +286,7 @@ class Runners:
             slot.pause = self._clock.after_work(self._retry_pause, self._go_on, job, slot)
         else:
             slot.pace.begin()
-        if job.options.start_timeout is not None:
-            left = job.submitted_at + job.options.start_timeout - self._clock.now()
-            self._limit_the_start(job, slot, max(left, 0))
+        self._limit_the_start(job, slot)
         job.move(IN_QUEUE)
 
     def _go_on(self, job: Job, slot: Slot) -> None:
@@ -293,8 +294,10 @@ class Runners:
         self._enqueue(job, slot)
         self.dispatch()
 
-    def _limit_the_start(self, job: Job, slot: Slot, seconds: float) -> None:
-        slot.start_limit = self._clock.at_end(seconds, self._not_started_in_time, job, slot)
+    def _limit_the_start(self, job: Job, slot: Slot) -> None:
+        if job.options.start_timeout is not None:
+            left = max(job.submitted_at + job.options.start_timeout - self._clock.now(), 0)
+            slot.start_limit = self._clock.at_end(left, self._not_started_in_time, job, slot)
 
     def _not_started_in_time(self, job: Job, slot: Slot) -> None:
         answer = request_error(504, "Request timed out before a runner started", "request_timeout")
@@ -320,9 +323,3 @@ class Runners:
         self._notify_timer = None
         for watcher in self.position_watchers:
             watcher.set()
-
-
-def _stopped(reason: str) -> Answer:
-    if reason == "runner_disconnected":
-        return request_error(503, "The runner stopped", reason)
-    return request_error(CANCELLED, "Request was cancelled", reason)

@@ -11,7 +11,10 @@ from fal_async.emulator.jobs.job import Job, Work
 from fal_async.emulator.jobs.pace import Pace
 from fal_async.emulator.jobs.waiting_line import WaitingLine
 from fal_async.emulator.timing.clock import Timer
-from fal_async.emulator.wire.answers import Answer
+from fal_async.emulator.wire.answers import CANCELLED, Answer, request_error
+
+_CLOSE_LIMIT = 5.0
+"""Seconds within which a cancelled endpoint function must return when the emulator stops."""
 
 
 @attrs.define(eq=False)
@@ -41,3 +44,20 @@ class Slot:
         if self.line is not None:
             self.line.remove(self.ticket, job.account)
             self.line = None
+
+
+async def all_returned(running: list[asyncio.Task[Answer]], endpoint_id: str) -> None:
+    """Wait for cancelled calls of an endpoint. Raise RuntimeError if one takes too long."""
+    _, pending = await asyncio.wait(running, timeout=_CLOSE_LIMIT)
+    if pending:
+        raise RuntimeError(
+            f"{len(pending)} call(s) of {endpoint_id} did not return within "
+            f"{_CLOSE_LIMIT} s of being cancelled: does the endpoint function swallow CancelledError?"
+        )
+
+
+def stopped(reason: str) -> Answer:
+    """Return the answer of a request that was stopped."""
+    if reason == "runner_disconnected":
+        return request_error(503, "The runner stopped", reason)
+    return request_error(CANCELLED, "Request was cancelled", reason)

@@ -67,14 +67,15 @@ class FileStore:
         self._given = self._folder = None if folder is None else Path(folder)
         self._lifetime = lifetime
         self._gone_status = checked_gone(gone_status)
-        self._gone: OrderedDict[str, int] = OrderedDict()
+        self.gone: OrderedDict[str, int] = OrderedDict()
+        """The status of each path whose file has expired."""
         self._contents = SeenContents()
         self._random = random.Random()  # the system's random numbers would take longer than the rest of `put`
         self._records: dict[str, StoredFile] = {}
         self.records: Mapping[str, StoredFile] = MappingProxyType(self._records)
         """The files by path, in order of arrival; an expired one may still be there."""
         self._expiring: list[tuple[float, str]] = []
-        self._unread: dict[str, float] = {}
+        self.unread: dict[str, float] = {}
         """When the produced files were made that will expire, and that nobody has asked for yet."""
         self._working: set[asyncio.Future[None]] = set()
 
@@ -106,7 +107,7 @@ class FileStore:
             lifecycle=lifecycle or Lifecycle(),
         )
         if expires_in is not None:
-            self._unread[path] = self._clock.now()
+            self.unread[path] = self._clock.now()
         self._admit(path, stored, expires_in)
         return path
 
@@ -148,12 +149,20 @@ class FileStore:
 
     def _admit(self, path: str, stored: StoredFile, expires_in: float | None) -> None:
         self._sweep()
-        self._gone.pop(path, None)
+        self.gone.pop(path, None)
         if expires_in is not None:
             expires_at = self._clock.now() + expires_in
             heapq.heappush(self._expiring, (expires_at, path))
             stored = attrs.evolve(stored, expires_at=expires_at)
         self._records[path] = stored
+
+    def restore(self, path: str, stored: StoredFile, unread_since: float | None) -> None:
+        """Serve a file of a saved state; if nobody has read it yet, `unread_since` is when it was made."""
+        self._records[path] = stored
+        if stored.expires_at is not None:
+            heapq.heappush(self._expiring, (stored.expires_at, path))
+        if unread_since is not None:
+            self.unread[path] = unread_since
 
     def _sweep(self) -> None:
         """Delete all expired files, even if no one reads them again."""
@@ -177,16 +186,16 @@ class FileStore:
 
     def status_of_missing(self, path: str) -> int:
         """Return the status for a path without a file, 404 unless a file has expired."""
-        return self._gone.get(path, 404)
+        return self.gone.get(path, 404)
 
     def _remove(self, path: str, status: int) -> None:
-        self._unread.pop(path, None)
+        self.unread.pop(path, None)
         record = self._records.pop(path, None)
         if record is not None:
             record.content.remove()
-        self._gone[path] = status
-        if len(self._gone) > _REMEMBERED:
-            self._gone.popitem(last=False)
+        self.gone[path] = status
+        if len(self.gone) > _REMEMBERED:
+            self.gone.popitem(last=False)
 
     def change(self, path: str, lifecycle: Lifecycle) -> None:
         """Replace the ACL of a file. The time at which the file expires is not changed."""
@@ -197,8 +206,8 @@ class FileStore:
     def find(self, path: str) -> StoredFile | None:
         """Return a file; None if it is missing, expired, incomplete, or outside the folder."""
         self._drop_if_expired(path)
-        self._unread.pop(path, None)
-        if path in self._gone:
+        self.unread.pop(path, None)
+        if path in self.gone:
             return None
         try:
             found = self._records.get(path) or self._from_earlier_run(path)
@@ -210,7 +219,7 @@ class FileStore:
         record = self._records.get(path)
         if record is None or record.expires_at is None:
             return
-        began = self._unread.get(path)
+        began = self.unread.get(path)
         if (
             self._clock.is_over(record.expires_at, 0)
             if began is None
@@ -246,7 +255,7 @@ class FileStore:
             await asyncio.to_thread(shutil.rmtree, folder if self._given is None else unfinished, True)
         self._folder = self._given
         self._records.clear()
-        self._gone.clear()
+        self.gone.clear()
 
     def _root(self) -> Path:
         if self._folder is None:

@@ -91,8 +91,10 @@ class UploadStore:
         self.defaults: defaultdict[str, Lifecycle] = defaultdict(Lifecycle)
         """The default lifecycle of each account, by nickname."""
         self.uploads: dict[str, Upload] = {}
-        self._tokens: dict[str, tuple[float, str]] = {}
-        self._signed: dict[str, tuple[str, float]] = {}
+        self.granted: dict[str, tuple[float, str]] = {}
+        """The end, in seconds since the epoch, and the owner of each CDN token."""
+        self.signed: dict[str, tuple[str, float]] = {}
+        """The path of the file, and the end, of each signed URL, by its `identity`."""
 
     # Tokens.
 
@@ -102,21 +104,21 @@ class UploadStore:
         lifetime = min(self.token_lifetime if seconds is None else seconds, self.token_lifetime)
         token = secrets.token_urlsafe(24)
         until = self._clock.now() + lifetime
-        self._tokens[token] = until, owner
+        self.granted[token] = until, owner
         expires_at = datetime.fromtimestamp(self._clock.on_the_machine(until), UTC).isoformat()
         return {"token": token, "token_type": "Bearer", "expires_at": expires_at}
 
     def tokens(self) -> list[tuple[str, float]]:
         """Return the owner's nickname, and the end in seconds since the epoch, of each valid token."""
         now = self._clock.now()
-        return [(owner, until) for until, owner in self._tokens.values() if until > now]
+        return [(owner, until) for until, owner in self.granted.values() if until > now]
 
     def revoke_tokens(self) -> None:
-        self._tokens.clear()
+        self.granted.clear()
 
     def forget_owner(self, owner: str) -> None:
         """Refuse the tokens of the account with this nickname, and delete its unfinished uploads and defaults."""
-        self._tokens = {name: held for name, held in self._tokens.items() if held[1] != owner}
+        self.granted = {name: held for name, held in self.granted.items() if held[1] != owner}
         self.uploads = {
             name: upload for name, upload in self.uploads.items() if upload.completed or upload.owner != owner
         }
@@ -125,7 +127,7 @@ class UploadStore:
     def holder(self, authorization: str | None) -> str | None:
         """Return the nickname of the token's account, or None if there is no valid token."""
         scheme, _, token = (authorization or "").partition(" ")
-        until, owner = self._tokens.get(token, (0.0, ""))
+        until, owner = self.granted.get(token, (0.0, ""))
         return owner if scheme.lower() == "bearer" and until > self._clock.now() else None
 
     # Signed reading.
@@ -134,18 +136,18 @@ class UploadStore:
         """Return the value of the `identity` query for a signed URL (protocol 7.4)."""
         self._drop_expired()
         identity = secrets.token_urlsafe(16)
-        self._signed[identity] = (path, self._clock.now() + seconds)
+        self.signed[identity] = (path, self._clock.now() + seconds)
         return identity
 
     def is_signed(self, path: str, query: Mapping[str, str]) -> bool:
-        signed, until = self._signed.get(query.get("identity", ""), ("", 0.0))
+        signed, until = self.signed.get(query.get("identity", ""), ("", 0.0))
         return signed == path and until > self._clock.now()
 
     def _drop_expired(self) -> None:
         now = self._clock.now()
-        if len(self._tokens) + len(self._signed) > MAX_UPLOADS:
-            self._tokens = {name: token for name, token in self._tokens.items() if token[0] > now}
-            self._signed = {name: signed for name, signed in self._signed.items() if signed[1] > now}
+        if len(self.granted) + len(self.signed) > MAX_UPLOADS:
+            self.granted = {name: token for name, token in self.granted.items() if token[0] > now}
+            self.signed = {name: signed for name, signed in self.signed.items() if signed[1] > now}
 
     # Uploads.
 

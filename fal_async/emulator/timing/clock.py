@@ -64,6 +64,13 @@ class Clock:
         """Return the time in seconds since the epoch."""
         return time.time()
 
+    def moved_by_hand(self) -> list[tuple[float, float]]:
+        """Return from when to when time was moved on though nobody waited for it; real time moves like this."""
+        return [(0.0, self.now())]
+
+    def resume(self, now: float, by_hand: list[tuple[float, float]]) -> None:
+        """Go on at the time of a saved state, and with what `moved_by_hand` returned; real time can't."""
+
     def on_the_machine(self, moment: float) -> float:
         """Return a moment of this clock as clients see it on their own: as far from now as it is here."""
         return moment

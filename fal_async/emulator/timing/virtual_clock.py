@@ -155,6 +155,12 @@ class VirtualClock(Clock):
     def now(self) -> float:
         return self._now
 
+    def moved_by_hand(self) -> list[tuple[float, float]]:
+        return list(self._by_hand)
+
+    def resume(self, now: float, by_hand: list[tuple[float, float]]) -> None:
+        self._now, self._by_hand = now, by_hand
+
     def on_the_machine(self, moment: float) -> float:
         return moment - self._now + time.time()
 

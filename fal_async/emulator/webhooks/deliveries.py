@@ -24,6 +24,7 @@ from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.jobs.job_store import JobStore
 from fal_async.emulator.timing.clock import Clock
 from fal_async.emulator.webhooks.payloads import delivery_body
+from fal_async.emulator.webhooks.pending_delivery import PendingDelivery
 from fal_async.emulator.webhooks.signing import WebhookKeys
 
 logger: logging.Logger = logging.getLogger("fal_async.emulator")
@@ -133,6 +134,7 @@ class Webhooks:
         self._loop = loop
         self._attempts: deque[WebhookAttempt] = deque(maxlen=_KEPT_ATTEMPTS)
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._pending: dict[asyncio.Task[Any], PendingDelivery] = {}
         self._watchers: set[asyncio.Event] = set()
         self._http: aiohttp.ClientSession | None = None
         self._places = asyncio.Semaphore(_AT_A_TIME)
@@ -286,9 +288,22 @@ class Webhooks:
         """
         self._jobs.ended(job)
         url = job.options.webhook_url
-        if url is not None and job.answer is not None and self._to_be_delivered(job):
-            pauses = self._policy.pauses(self._jobs.kept_seconds(job.answer))
-            self._keep(job.request_id, self._try_until_done(job, url, pauses))
+        if url is not None and self._to_be_delivered(job):
+            self.begin(PendingDelivery(job=job, url=url, due=self._clock.now()))
+
+    @property
+    def pending(self) -> list[PendingDelivery]:
+        """The automatic deliveries that are not done, in order of their beginning."""
+        return list(self._pending.values())
+
+    def begin(self, delivery: PendingDelivery) -> None:
+        """Make the attempts of a delivery, the first one when it is due; only the emulator calls this.
+
+        Args:
+            delivery: the delivery.
+        """
+        task = self._keep(delivery.job.request_id, self._try_until_done(delivery))
+        self._pending[task] = delivery
 
     def _to_be_delivered(self, job: Job) -> bool:
         asked = job.via == "queue" and job.options.webhook_url is not None and not job.forgotten
@@ -365,29 +380,39 @@ class Webhooks:
             raise ValueError(f"request {request_id} is not complete: wait until it has a result to deliver")
         return job, target
 
-    def _keep(self, request_id: str, work: Coroutine[Any, Any, Any]) -> None:
+    def _keep(self, request_id: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work, name=request_id)
         self._under_way.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
+        self._pending.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("a webhook was not delivered: %s", error)
         self._notify()
 
-    async def _try_until_done(self, job: Job, url: str, pauses: Iterator[float]) -> None:
-        body = delivery_body(job)
-        for attempt in itertools.count(1):
+    async def _try_until_done(self, delivery: PendingDelivery) -> None:
+        job, url, body = delivery.job, delivery.url, delivery_body(delivery.job)
+        pauses = itertools.islice(self._pauses(job), delivery.attempt - 1, None)
+        if (left := delivery.due - self._clock.now()) > 0:
+            await self._clock.sleep(left * self._clock.speed)
+        while True:
             async with self._places:
                 # A new timestamp for each attempt, since receivers refuse one that is 300 s old (8.3).
                 signed = self.keys.signed_headers(job.request_id, body)
-                sent = await self._post(
-                    _unsent(job, url, attempt, body, signed, self._clock.now()), self._policy.limit(attempt)
-                )
+                unsent = _unsent(job, url, delivery.attempt, body, signed, self._clock.now())
+                sent = await self._post(unsent, self._policy.limit(delivery.attempt))
             if sent.final or (pause := next(pauses, None)) is None:
                 return
+            delivery.attempt += 1
+            delivery.due = self._clock.now() + pause / self._clock.speed
             await self._clock.sleep(pause)
+
+    def _pauses(self, job: Job) -> Iterator[float]:
+        kept = 0.0 if job.answer is None else self._jobs.kept_seconds(job.answer)
+        return self._policy.pauses(kept)
 
     async def _post(self, unsent: WebhookAttempt, limit: float) -> WebhookAttempt:
         try:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import time
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -44,6 +45,24 @@ class WebhookKeys:
         else:
             self._newest()
         self._keys.append(_new_key())
+
+    def secrets(self) -> dict[str, str]:
+        """Return the private keys in hex, oldest first, by their ids; only the emulator calls this."""
+        return {key.kid: key.private.private_bytes_raw().hex() for key in self._keys}
+
+    def restore(self, secrets: Mapping[str, str]) -> None:
+        """Use the keys that `secrets` returned; only the emulator calls this.
+
+        Args:
+            secrets: the private keys.
+
+        Raises:
+            RuntimeError: If the package `cryptography` is missing.
+        """
+        self._keys = [
+            _Key(kid=kid, private=_private_keys().from_private_bytes(bytes.fromhex(secret)))
+            for kid, secret in secrets.items()
+        ]
 
     def key_set(self) -> dict[str, Any]:
         """Return the published key set, as JSON values: `{"keys": [...]}`.
@@ -95,8 +114,12 @@ class _Key:
 
 
 def _new_key() -> _Key:
+    return _Key(kid=uuid.uuid4().hex, private=_private_keys().generate())
+
+
+def _private_keys() -> type[Ed25519PrivateKey]:
     try:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     except ImportError as error:
         raise RuntimeError(_MISSING) from error
-    return _Key(kid=uuid.uuid4().hex, private=Ed25519PrivateKey.generate())
+    return Ed25519PrivateKey

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, suppress
 from typing import Any
 from urllib.parse import quote
 
 import attrs
+from multidict import CIMultiDict
 
 from fal_async.emulator.apps.application import Response
 from fal_async.emulator.apps.mounted_request import KEPT_BACK, Ask, billed_units, end_to_end
@@ -39,10 +40,7 @@ def ask_of(call: Call, mount: Mount, job: Job, body: bytes = b"") -> Ask:
     x-fal-request-id and x-fal-caller-user-id (protocol 13), which a caller cannot set.
     """
     path = path_below(call, mount.app_id)
-    headers = end_to_end(call.headers, but=KEPT_BACK)
-    headers["x-fal-request-id"] = job.request_id
-    headers["x-fal-endpoint"] = mount.app_id + path
-    headers["x-fal-caller-user-id"] = USER_ID
+    headers = _passed_on(call.headers, job, path)
     if body or "Content-Length" in call.headers:
         headers["Content-Length"] = str(len(body))
     if in_frames := call.route.kind == "websocket":
@@ -55,6 +53,22 @@ def ask_of(call: Call, mount: Mount, job: Job, body: bytes = b"") -> Ask:
         body=body,
         log=job.log,
     )
+
+
+def ask_again(job: Job, body: bytes) -> Ask:
+    """Return the request of a queued job whose call is over: it lacks the query, which is not kept."""
+    path = quote(job.endpoint_id.removeprefix(job.served.app_id)) or "/"
+    headers = _passed_on(job.headers, job, path)
+    headers["Content-Length"] = str(len(body))
+    return Ask(path=path, headers=headers, body=body, log=job.log)
+
+
+def _passed_on(given: Mapping[str, str], job: Job, path: str) -> CIMultiDict[str]:
+    headers = end_to_end(given, but=KEPT_BACK)
+    headers["x-fal-request-id"] = job.request_id
+    headers["x-fal-endpoint"] = job.served.app_id + path
+    headers["x-fal-caller-user-id"] = USER_ID
+    return headers
 
 
 def path_below(call: Call, app: str) -> str:
@@ -87,11 +101,18 @@ class MountedCall:
     """A call of an application, whose `work` a runner executes. With a `sender`, the answer may be streamed."""
 
     def __init__(
-        self, core: Core, call: Call, mount: Mount, job: Job, *, body: bytes, sender: Sender | None = None
+        self,
+        core: Core,
+        call: Call | None,
+        mount: Mount,
+        job: Job,
+        *,
+        ask: Ask,
+        sender: Sender | None = None,
     ) -> None:
+        """Store the parts; `call` is None for a queued request of a saved state."""
         self._core, self._call, self._mount, self._job = core, call, mount, job
-        self._sender = sender
-        self._ask = ask_of(call, mount, job, body)
+        self._ask, self._sender = ask, sender
 
     async def work(self, _: Any, job: JobContext) -> Answer:
         await self._core.mounts.ready(self._mount.application)
@@ -141,11 +162,11 @@ class MountedCall:
 
     @property
     def _has_fault(self) -> bool:
-        return self._call.effect is not NO_EFFECT
+        return self._call is not None and self._call.effect is not NO_EFFECT
 
     def _is_whole(self, response: Response) -> bool:
         """Return whether to read the answer as a whole: its length is known, or a fault of `run` needs it."""
-        return response.sized or (self._has_fault and self._call.route.kind == "run")
+        return response.sized or (self._has_fault and self._job.via == "run")
 
     async def _pass_on(self, response: Response, sender: Sender) -> None:
         response.headers["X-Fal-Served-From"] = runner_of(self._job)

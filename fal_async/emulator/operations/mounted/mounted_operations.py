@@ -15,7 +15,7 @@ from fal_async.emulator.faults.delivery import stall
 from fal_async.emulator.jobs.job import COMPLETED, Job
 from fal_async.emulator.jobs.options import BadOption, CallOptions, parse_options
 from fal_async.emulator.operations import http_over_websocket
-from fal_async.emulator.operations.mounted.mounted_call import MountedCall
+from fal_async.emulator.operations.mounted.mounted_call import MountedCall, ask_of
 from fal_async.emulator.operations.mounted.mounted_websocket import MountedWebSocket
 from fal_async.emulator.operations.realtime import admission
 from fal_async.emulator.operations.realtime_tokens import refusal
@@ -32,7 +32,13 @@ async def submit(core: Core, call: Call, mount: Mount) -> Reply:
     if refused := queue_too_long(core, call, mount, options):
         return refused
     job = call.job = open_job(core, call, mount, options, input_of(call), via="queue")
-    return queued(core, call, mount, job, MountedCall(core, call, mount, job, body=call.body).work)
+    return queued(
+        core,
+        call,
+        mount,
+        job,
+        MountedCall(core, call, mount, job, ask=ask_of(call, mount, job, call.body)).work,
+    )
 
 
 async def run(core: Core, call: Call, mount: Mount) -> Reply:
@@ -61,7 +67,7 @@ async def _direct(core: Core, call: Call, mount: Mount, *, via: str) -> Reply:
 async def through(core: Core, call: Call, mount: Mount, job: Job, body: bytes, sink: Sink) -> Answer:
     """Return the application's answer, without its body if that was sent to `sink`."""
     sender = Sender(call, job, sink)
-    passage = MountedCall(core, call, mount, job, body=body, sender=sender)
+    passage = MountedCall(core, call, mount, job, ask=ask_of(call, mount, job, body), sender=sender)
     return await followed(core, mount, job, sender, passage.work)
 
 

@@ -112,7 +112,7 @@ async def _answer_of(operation: Operation, core: Core, call: Call, values: list[
             "This operation needs an admin API key, and this key has the scope API.",
         )
     given = call.headers.get("Idempotency-Key") if operation.keeps else None
-    name, now = (call.account.nickname, call.route.rest, given), core.clock.now()
+    name, now = (call.account.nickname, call.route.rest, given or ""), core.clock.now()
     if given is not None and (kept := core.kept_answers.find(name, now)) is not None:
         return kept
     try:
