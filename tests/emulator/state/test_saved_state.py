@@ -10,10 +10,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from fal_async import Session
 from fal_async.emulator import Answer, Emulator, Fault, JobContext, ModelError, WebhookPolicy
-from tests.emulator.caller import Caller, Reply, calling
+from tests.emulator.caller import Caller, Reply, calling, until
 from tests.servers.receiver import receiving
 
 WORK = "me/work"
@@ -348,3 +352,44 @@ async def test_scopes_are_left_out_of_a_saved_state(tmp_path: Path) -> None:
             await emulator.save(tmp_path / "world")
     loaded = Emulator(state=tmp_path / "world")
     assert (list(loaded.accounts), len(loaded.jobs)) == (["emulator"], 0)
+
+
+async def test_queued_requests_of_a_mounted_application_begin_anew_when_it_is_mounted(tmp_path: Path) -> None:
+    may_end, seen = asyncio.Event(), list[Any]()
+
+    async def deep(request: Request) -> JSONResponse:
+        seen.append(await request.json())
+        await may_end.wait()
+        return JSONResponse({"path": request.url.path, "id": request.headers["x-fal-request-id"]})
+
+    application = Starlette(routes=[Route("/deep/path", deep, methods=["POST"])])
+    async with calling(Emulator()) as caller:
+        caller.emulator.mount("me/app", application, runners=1)
+        submitted = [await caller.submit("me/app/deep/path", {"n": n}) for n in range(2)]
+        await until(lambda: seen == [{"n": 0}])
+        await caller.emulator.save(tmp_path / "world")
+    may_end.set()
+    async with calling(Emulator(state=tmp_path / "world")) as caller:
+        caller.emulator.mount("me/app", application, runners=1)
+        for one in submitted:
+            await caller.reached(one, "COMPLETED")
+            expected = {"path": "/deep/path", "id": one.data["request_id"]}
+            assert (await again(caller, one)).data == expected
+    assert seen == [{"n": 0}, {"n": 0}, {"n": 1}]
+
+
+async def test_a_workflow_of_a_saved_state_begins_anew_with_its_steps(tmp_path: Path) -> None:
+    nodes = {"one": {"type": "run", "app": WORK, "input": {"n": "$input.n", "seconds": 3600}}}
+    emulator = Emulator()
+    serve_work(emulator, price=1)
+    workflow_id = emulator.workflow("me/flow", {"nodes": nodes, "output": {"n": "$one.n"}})
+    async with calling(emulator) as caller:
+        submitted = await caller.submit(workflow_id, {"n": 5})
+        await until(lambda: len(emulator.jobs) == 2)
+        await emulator.save(tmp_path / "world")
+    loaded = Emulator(state=tmp_path / "world", clock="auto")
+    serve_work(loaded, price=1)
+    async with calling(loaded) as caller:
+        await caller.finished(await again(caller, submitted, "/status"))
+        assert (await again(caller, submitted)).data == {"n": 5}
+        assert [str(job.cost) for job in loaded.jobs.values() if job.endpoint_id == WORK] == ["0", "1"]
