@@ -269,6 +269,7 @@ class Emulator(Controls, Registration):
         Raises:
             RuntimeError: If the emulator is already started, or a mounted application fails to start.
             OSError: If the port is in use or cannot be bound.
+            ValueError: If a file of `state` is missing, or can't be copied.
         """
         self._check_stopped()
         if self._thread is None:

@@ -123,8 +123,11 @@ class LoadedState:
             put_jobs(core, self.jobs, stand_ins(endpoints))
 
     async def bring_files(self, core: Core) -> None:
-        """Copy the files, before the emulator listens. Raise OSError if one is missing or can't be copied."""
-        await bring_files(core, self.folder, self.records["files"])
+        """Copy the files, before the emulator listens. Raise ValueError if one is missing or can't be copied."""
+        try:
+            await bring_files(core, self.folder, self.records["files"])
+        except OSError as error:  # which must not pass for one of the port
+            raise ValueError(f"the files of the saved state can't be copied: {error}") from error
 
     def resume(self, core: Core, url: str) -> None:
         """Begin the work that had not ended, in an emulator that listens at a URL."""

@@ -124,6 +124,17 @@ async def test_a_name_that_leads_out_of_the_folder_is_refused_at_the_start(tmp_p
         await Emulator(state=tmp_path, builtins=False).start()
 
 
+async def test_a_missing_file_is_named_and_the_emulator_is_not_started(tmp_path: Path) -> None:
+    await saved(tmp_path)
+    one = {"path": "files/b/1/a", "content": "files/b/1/a", "content_type": "text/plain"}
+    (tmp_path / "saved-1" / "files.json").write_text(json.dumps({"files": [one]}))
+    emulator = Emulator(state=tmp_path, builtins=False)
+    for _ in range(2):  # a start that has failed can be tried again
+        with pytest.raises(ValueError, match=r"can't be copied: .*saved-1/files/b/1/a"):
+            await emulator.start()
+    assert emulator.folder is None
+
+
 async def test_a_full_disk_leaves_the_earlier_state(tmp_path: Path) -> None:
     async with Emulator(builtins=False) as emulator:
         await emulator.save(tmp_path / "world")
