@@ -230,7 +230,14 @@ class Registration:
         owner, _, name = workflow_id.removeprefix(NAMESPACE).partition("/")
         schema = {"input": {}, "output": {}, **(contents.get("schema") or {})}
         whole = {"name": name, "version": "1.0.0", **contents, "schema": schema}
-        workflow = Workflow(owner=owner, name=name, title=title or name, contents=whole, is_public=True)
+        workflow = Workflow(
+            owner=owner,
+            name=name,
+            title=title or name,
+            contents=whole,
+            is_public=True,
+            created_at=self._core.clock.now(),
+        )
         return serve_workflow(self._core, workflow, listed=True)
 
     def _serve_builtin(

@@ -8,6 +8,7 @@ import attrs
 
 from fal_async.emulator.accounts.api_keys import ApiKey, KeyRack, checked_key, id_of
 from fal_async.emulator.accounts.prices import amount_of
+from fal_async.emulator.timing.clock import Clock
 from fal_async.emulator.wire.answers import Answer, balance_exhausted, too_many_running
 
 _DIRECT = frozenset({"run", "stream", "realtime", "websocket"})
@@ -52,12 +53,17 @@ class Account:
     balance: Decimal | None = attrs.field(default=None, converter=_balance, init=False)
     is_scope: bool = attrs.field(default=False, on_setattr=attrs.setters.frozen)
     _locked: frozenset[str] | bool = attrs.field(default=False, init=False, repr=False)
-    _rack: KeyRack = attrs.field(factory=KeyRack, init=False, repr=False)
+    _clock: Clock = attrs.field(factory=Clock, repr=False)
+    _rack: KeyRack = attrs.field(init=False, repr=False)
 
     @admin_key.default
     def _default_admin_key(self) -> str:
         key_id, _, secret = self.key.partition(":")
         return f"{key_id}-admin:{secret}"
+
+    @_rack.default
+    def _new_rack(self) -> KeyRack:
+        return KeyRack(self._clock)
 
     @property
     def has_place(self) -> bool:

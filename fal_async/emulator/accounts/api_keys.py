@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import time
 import uuid
 
 import attrs
+
+from fal_async.emulator.timing.clock import Clock
 
 
 @attrs.frozen(kw_only=True)
@@ -42,21 +43,22 @@ def checked_key(key: str) -> str:
     return key
 
 
-def new_key(alias: str) -> ApiKey:
+def new_key(alias: str, created_at: float) -> ApiKey:
     """Return a new key: its id looks like a UUID, its secret like 32 hex characters (1.2)."""
-    return ApiKey(key=f"{uuid.uuid4()}:{secrets.token_hex(16)}", alias=alias, created_at=time.time())
+    return ApiKey(key=f"{uuid.uuid4()}:{secrets.token_hex(16)}", alias=alias, created_at=created_at)
 
 
 class KeyRack:
     """The keys that the platform API made or deleted."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.made: dict[str, ApiKey] = {}
         """The keys that `POST /keys` made, by id."""
         self.deleted: set[str] = set()
         """The keys, of those with which the account was made, that are refused."""
         self._own: ApiKey | None = None
-        self.since: float = time.time()
+        self.since: float = clock.now()
         """When the account was made, in seconds since the epoch."""
 
     def of(self, key: str) -> list[ApiKey]:
@@ -77,7 +79,7 @@ class KeyRack:
         return self._own
 
     def add(self, alias: str) -> ApiKey:
-        key = new_key(alias)
+        key = new_key(alias, self._clock.now())
         self.made[key.key_id] = key
         return key
 

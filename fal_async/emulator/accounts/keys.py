@@ -61,7 +61,9 @@ class Keyring:
             raise ValueError(
                 f"an account with the nickname {name!r} or with this key already exists: pass another one"
             )
-        account = Account(nickname=name, key=key, concurrency=concurrency, is_scope=is_scope)
+        account = Account(
+            nickname=name, key=key, concurrency=concurrency, is_scope=is_scope, clock=self._clock
+        )
         self.accounts[name] = account
         return account
 

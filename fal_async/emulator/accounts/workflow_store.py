@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -27,7 +26,7 @@ class Workflow:
     title: str
     contents: Mapping[str, Any] = attrs.field(repr=False)
     is_public: bool
-    created_at: float = attrs.field(factory=time.time)
+    created_at: float
 
     @property
     def endpoint_ids(self) -> list[str]:

@@ -45,7 +45,14 @@ def create(core: Core, call: Call) -> Answer:
     if core.workflows.find(owner, name) is not None:
         raise invalid(f"name={name!r}: a workflow with this name exists already")
     title, contents = text_member(document, "title", _LONGEST_TITLE), _contents(document)
-    made = Workflow(owner=owner, name=name, title=title, contents=contents, is_public=is_public)
+    made = Workflow(
+        owner=owner,
+        name=name,
+        title=title,
+        contents=contents,
+        is_public=is_public,
+        created_at=core.clock.now(),
+    )
     try:
         serve_workflow(core, made, listed=False)
     except DefinitionError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from fal_async.emulator import Emulator
 from fal_async.emulator.accounts.kept_answers import LIFETIME, KeptAnswers
 from fal_async.emulator.operations.platform.platform_operations import OPERATIONS
 from fal_async.emulator.wire.answers import Answer
-from tests.emulator.caller import Caller, Reply
+from tests.emulator.caller import Caller, Reply, calling
 from tests.emulator.operations.platform.platform_caller import Platform, refused
 
 LLM = "fal-ai/any-llm"
@@ -38,6 +39,16 @@ async def test_a_made_key_works_until_it_is_deleted(platform: Platform, admin: s
     assert (await run_with(platform.caller, key["key"])).status == 200
     assert (await platform.call("DELETE", f"keys/{key['key_id']}", key=admin)).status == 204
     assert (await run_with(platform.caller, key["key"])).status == 401
+
+
+async def test_a_key_has_the_date_of_virtual_time() -> None:
+    async with calling(Emulator(clock="manual")) as caller:
+        platform, admin = Platform(caller), caller.emulator.admin_key
+        await caller.emulator.advance(86_400)
+        await made(platform, admin)
+        first, second = await platform.listed("keys", "keys", key=admin)
+    days = [datetime.fromisoformat(key["created_at"]) for key in (first, second)]
+    assert days[1] - days[0] == timedelta(days=1)
 
 
 async def test_the_emulators_own_key_can_be_deleted_and_replaced(platform: Platform, admin: str) -> None:
