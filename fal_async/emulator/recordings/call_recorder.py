@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any, cast
@@ -106,7 +107,7 @@ class CallRecorder:
         take.request_id = str(document["request_id"])
         position = document.get("queue_position")
         return self._performance(
-            core, take, _QueueScript(core, take), position if isinstance(position, int) else None
+            core, take, _QueueScript(take, core), position if isinstance(position, int) else None
         )
 
     def _performance(
@@ -133,11 +134,10 @@ def not_recordable(call: Call) -> Answer:
     return request_error(400, detail, "not_recordable")
 
 
-@attrs.frozen
-class _QueueScript:
-    """A request in fal's queue. It is followed to its end, whether or not its client asks for it."""
+@attrs.define(eq=False)
+class _TakenScript(ABC):
+    """What fal does with a call, recorded by a take."""
 
-    core: Core = attrs.field(repr=False)
     take: Take
     head: RecordedAnswer | None = attrs.field(default=None, init=False)
 
@@ -149,8 +149,25 @@ class _QueueScript:
     def recording(self) -> str | None:
         return self.take.recording
 
-    def moments(self, job: JobContext) -> AsyncGenerator[Moment | RecordedAnswer, None]:
-        return _waited_for(job, self._moments(job))
+    async def moments(self, job: JobContext) -> AsyncGenerator[Moment | RecordedAnswer, None]:
+        """Yield moments; virtual time moves on meanwhile, since fal's work is not the emulator's."""
+        async with aclosing(self._moments(job)) as moments:
+            while True:
+                try:
+                    moment = await job.wait_for(anext(moments))
+                except StopAsyncIteration:
+                    return
+                yield moment
+
+    @abstractmethod
+    def _moments(self, job: JobContext) -> AsyncGenerator[Moment | RecordedAnswer, None]: ...
+
+
+@attrs.define(eq=False)
+class _QueueScript(_TakenScript):
+    """A request in fal's queue. It is followed to its end, whether or not its client asks for it."""
+
+    core: Core = attrs.field(repr=False)
 
     async def _moments(self, job: JobContext) -> AsyncGenerator[Moment | RecordedAnswer, None]:
         take, request_id = self.take, self.take.request_id or ""
@@ -171,24 +188,11 @@ class _QueueScript:
 
 
 @attrs.define(eq=False)
-class _DirectScript:
+class _DirectScript(_TakenScript):
     """A direct call, or a stream. It ends when its caller leaves, and is then not recorded."""
 
-    take: Take
     call: Call
     body: bytes
-    head: RecordedAnswer | None = attrs.field(default=None, init=False)
-
-    @property
-    def files(self) -> dict[str, RecordedFile]:
-        return self.take.files
-
-    @property
-    def recording(self) -> str | None:
-        return self.take.recording
-
-    def moments(self, job: JobContext) -> AsyncGenerator[Moment | RecordedAnswer, None]:
-        return _waited_for(job, self._moments(job))
 
     async def _moments(self, job: JobContext) -> AsyncGenerator[Moment | RecordedAnswer, None]:
         take = self.take
@@ -221,19 +225,6 @@ class _DirectScript:
         if self.head is None:
             raise RuntimeError("the stream has not begun")
         return self.head
-
-
-async def _waited_for(
-    job: JobContext, moments: AsyncGenerator[Moment | RecordedAnswer, None]
-) -> AsyncGenerator[Moment | RecordedAnswer, None]:
-    """Yield moments; virtual time moves on meanwhile, since fal's work is not the emulator's."""
-    async with aclosing(moments):
-        while True:
-            try:
-                moment = await job.wait_for(anext(moments))
-            except StopAsyncIteration:
-                return
-            yield moment
 
 
 def _kind(reply: StreamedReply) -> str:
