@@ -100,12 +100,8 @@ class ScriptedCall:
     async def _begin(self, sender: EventSender) -> None:
         head = self.script.head
         status, headers = (200, {}) if head is None else (head.status, head.headers)
-        kind = headers.get("content-type", EVENTS)
-        await sender.begin(
-            status,
-            {**headers, "Content-Type": kind, "Cache-Control": "no-cache"},
-            binary=not kind.lower().startswith(EVENTS),
-        )
+        headers = {"content-type": EVENTS, **headers, "cache-control": "no-cache"}
+        await sender.begin(status, headers, binary=not headers["content-type"].lower().startswith(EVENTS))
 
     def _job(self, context: JobContext) -> Job:
         return self.core.jobs.by_id[context.request_id]

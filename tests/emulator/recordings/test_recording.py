@@ -171,6 +171,19 @@ async def test_failures_of_polls_and_of_the_result_are_outlasted_without_a_secon
     assert len(cassettes_in(tmp_path)) == 1
 
 
+async def test_a_recorded_stream_has_each_header_once_since_strict_clients_refuse_a_second(
+    tmp_path: Path,
+) -> None:
+    async with real_fal() as real, recording(tmp_path, real) as caller:
+        recorded = await caller.run("me/talk/stream", {"a": 1})
+    async with replaying(tmp_path) as caller:
+        replayed = await caller.run("me/talk/stream", {"a": 1})
+    for reply in (recorded, replayed):
+        names = [name.lower() for name, _ in reply.headers.items()]
+        assert len(names) == len(set(names))
+        assert reply.headers["Content-Type"] == "text/event-stream"
+
+
 async def test_a_stream_that_is_refused_is_recorded_and_refused_again(tmp_path: Path) -> None:
     async with real_fal() as real, recording(tmp_path, real) as caller:
         recorded = await caller.run("me/strict/stream", {})
