@@ -14,6 +14,7 @@ import attrs
 from fal_async.emulator.cassettes.canonical_input import FILE
 from fal_async.emulator.cassettes.cassette import Cassette
 from fal_async.emulator.jobs.job import COMPLETED, Job
+from fal_async.emulator.operations import fallback_chain
 from fal_async.emulator.server import Emulator
 from fal_async.emulator.wire.answers import Answer
 from fal_async.emulator.wire.sse import EVENTS
@@ -31,7 +32,7 @@ class Emulated:
     Attributes:
         submit: the answer to the submit; None for direct calls and streams.
         answer: the result, or the whole stream.
-        job: the emulator's request; None if it refused the call.
+        job: the emulator's request; None if it refused the call, and for a fallback chain.
     """
 
     submit: Answer | None = None
@@ -63,7 +64,9 @@ class EmulatedCalls:
             return await self._queued(cassette, input)
         kind = EVENTS if cassette.via == "stream" else "*/*"
         answer = await self._ask(cassette.method, f"fal.run/{cassette.path}", input, kind)
-        return Emulated(answer=answer, job=self._job(answer))
+        # The answer to a chain has more in it than the result of its last request.
+        job = None if cassette.path == fallback_chain.PATH else self._job(answer)
+        return Emulated(answer=answer, job=job)
 
     async def _queued(self, cassette: Cassette, input: Any) -> Emulated:
         submit = await self._ask(cassette.method, f"queue.fal.run/{cassette.path}", input)

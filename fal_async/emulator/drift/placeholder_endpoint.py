@@ -5,11 +5,12 @@ It returns nothing, or fails in the emulator's own form of the recorded error.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from http.client import responses
 from typing import Any
 
 from fal_async.emulator.cassettes.cassette import Cassette, RecordedAnswer
+from fal_async.emulator.operations import fallback_chain
 from fal_async.emulator.server import Emulator
 from fal_async.emulator.wire.answers import Answer, ModelError, detail_entry, nginx_page
 from fal_async.emulator.wire.routing import normal_id
@@ -18,7 +19,7 @@ _OPTIONAL = frozenset({"input", "url"})
 
 
 def add_placeholder(emulator: Emulator, cassette: Cassette) -> None:
-    """Serve a recorded call's endpoint, which answers it as far as that does not depend on the model."""
+    """Serve the endpoints of a recorded call, which answer it as far as that does not depend on the model."""
     recorded = cassette.answer
 
     async def whole(_: Any) -> Any:
@@ -29,8 +30,20 @@ def add_placeholder(emulator: Emulator, cassette: Cassette) -> None:
             raise _as_model_error(recorded)
         yield {}
 
-    endpoint_id = normal_id(cassette.path.removesuffix("/stream"))
-    emulator.endpoint(endpoint_id)(streamed if cassette.via == "stream" else whole)
+    for endpoint_id in _models(cassette):
+        emulator.endpoint(endpoint_id)(streamed if cassette.via == "stream" else whole)
+
+
+def _models(cassette: Cassette) -> Iterator[str]:
+    """Yield the endpoint ids that a call needs: its own, or those of a fallback chain."""
+    if cassette.path != fallback_chain.PATH:
+        yield normal_id(cassette.path.removesuffix("/stream"))
+        return
+    chain = cassette.input if isinstance(cassette.input, Mapping) else {}
+    fallbacks = chain.get("fallback")
+    for entry in (chain, *(fallbacks if isinstance(fallbacks, list) else [fallbacks])):
+        if isinstance(entry, Mapping) and isinstance(endpoint_id := entry.get("endpoint"), str):
+            yield endpoint_id
 
 
 def emulated_error(recorded: RecordedAnswer) -> Answer:

@@ -60,6 +60,21 @@ async def test_recordings_of_an_emulator_have_no_differences(tmp_path: Path) -> 
     assert (report.calls, report.unknown, report.differences) == (len(calls), (), ())
 
 
+async def test_recorded_fallback_chains_are_compared_with_and_without_their_models(tmp_path: Path) -> None:
+    flux, poet = {"endpoint": FLUX, "input": PROMPT}, {"endpoint": "me/poet", "input": {}}
+    failing = {"endpoint": "me/poet", "input": {"status": 500}}
+    chains: list[Any] = [flux, {**failing, "fallback": flux}, poet, failing, {"endpoint": 7}, []]
+    async with recorder(tmp_path) as caller:
+        for chain in chains:
+            await caller.run("execute", chain)
+    folder = CassetteFolder(tmp_path)
+    report = await compared(folder, add_own)
+    assert (report.calls, report.unknown, report.differences) == (len(chains), (), ())
+    report = await compared(folder)
+    assert (report.unknown, report.differences) == (("execute",), ())
+
+
+
 async def test_a_recorded_day_has_no_differences(tmp_path: Path) -> None:
     async with receiving() as receiver, real_fal() as real, recording(tmp_path, real) as caller:
         real.faults.add(Fault.answer(429, on="submit", endpoint_id="me/read"))
