@@ -8,13 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from fal_async.emulator import Emulator, Fault
 from fal_async.emulator.cassettes.cassette import RecordedAnswer
 from fal_async.emulator.cassettes.cassette_folder import CassetteFolder
 from fal_async.emulator.cassettes.content import Content
-from fal_async.emulator.cassettes.document_fields import CassetteError
 from fal_async.emulator.drift.drift_report import DriftReport, drift
 from fal_async.emulator.drift.emulated_calls import sendable
 from tests.emulator.drift.recorded_calls import add_own, cassette, documents_in, queued, recorder, streamed
@@ -72,7 +69,6 @@ async def test_recorded_fallback_chains_are_compared_with_and_without_their_mode
     assert (report.calls, report.unknown, report.differences) == (len(chains), (), ())
     report = await compared(folder)
     assert (report.unknown, report.differences) == (("execute",), ())
-
 
 
 async def test_a_recorded_day_has_no_differences(tmp_path: Path) -> None:
@@ -258,13 +254,15 @@ async def test_refused_submit_and_gateway_page_have_the_emulators_form(tmp_path:
     assert (report.calls, report.differences) == (2, ())
 
 
-async def test_recording_of_an_impossible_endpoint_is_an_error_with_its_file(tmp_path: Path) -> None:
+async def test_calls_of_impossible_endpoints_are_compared_since_fal_records_their_404(tmp_path: Path) -> None:
+    async with recorder(tmp_path) as caller:
+        for endpoint_id in ("nope", "me.com/x"):
+            assert (await caller.run(endpoint_id, {})).status == 404
     folder = CassetteFolder(tmp_path)
-    folder.add(cassette("run", "me.com/x", RecordedAnswer(after=1, status=200)))
-    with pytest.raises(
-        CassetteError, match=r"me\.com__x/44136fa355b3-1\.json: 'me\.com/x' is not an endpoint id"
-    ):
-        await compared(folder)
+    folder.add(cassette("run", "me.com/y", RecordedAnswer(after=1, status=200)))
+    report = await compared(folder)
+    assert report.calls == 3
+    assert {name.partition("/")[0] for name, _ in report.differences} == {"me.com__y"}
 
 
 def test_files_of_a_recorded_input_are_sent_as_urls() -> None:
