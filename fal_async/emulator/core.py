@@ -21,6 +21,7 @@ from fal_async.emulator.accounts.prices import UNIT, Price, PriceList, price_of
 from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
 from fal_async.emulator.accounts.workflow_store import WorkflowStore
 from fal_async.emulator.apps.mounts import Mount, Mounts
+from fal_async.emulator.cassettes.cassette_folder import CassetteFolder
 from fal_async.emulator.event_loop import EmulatorLoop
 from fal_async.emulator.faults.choice import Choice
 from fal_async.emulator.faults.effect import NO_EFFECT, Effect
@@ -71,6 +72,11 @@ class Performance(Protocol):
         ...
 
     @property
+    def recording(self) -> str | None:
+        """The path of the cassette in its folder. None: it is not written yet."""
+        ...
+
+    @property
     def position(self) -> int | None:
         """The position in fal's queue with which a submit was answered. None: it was started at once."""
         ...
@@ -103,6 +109,11 @@ class Miss:
 
 class CallSource(Protocol):
     """What answers calls in place of the endpoints: the option `recordings`."""
+
+    @property
+    def folder(self) -> CassetteFolder:
+        """The recordings."""
+        ...
 
     @property
     def misses(self) -> Sequence[Miss]:
@@ -146,8 +157,6 @@ class Core:
 
     loop: EmulatorLoop
     clock: Clock
-    endpoints: EndpointTable[Mount]
-    mounts: Mounts
     jobs: JobStore
     runners: RunnerTable
     files: FileStore
@@ -161,6 +170,8 @@ class Core:
     webhooks: Webhooks
     keep_alive: float
     """Seconds between the keep-alive comments of a stream."""
+    endpoints: EndpointTable[Mount] = attrs.field(factory=EndpointTable[Mount])
+    mounts: Mounts = attrs.field(factory=Mounts)
     kept_answers: KeptAnswers = attrs.field(factory=KeptAnswers)
     workflows: WorkflowStore = attrs.field(factory=WorkflowStore)
     declared: dict[str, Replaced] = attrs.field(factory=dict)

@@ -19,7 +19,6 @@ from fal_async.emulator.accounts.keys import Keyring
 from fal_async.emulator.accounts.prices import PriceList
 from fal_async.emulator.accounts.realtime_token_store import RealtimeTokenStore
 from fal_async.emulator.admin.admin import Admin
-from fal_async.emulator.apps.mounts import Mount, Mounts
 from fal_async.emulator.builtin import builtin_endpoints
 from fal_async.emulator.builtin.painters import drawn, plain
 from fal_async.emulator.controls import Controls
@@ -36,18 +35,16 @@ from fal_async.emulator.downtime import Downtime
 from fal_async.emulator.event_loop import EmulatorLoop, called_in_loop, in_loop
 from fal_async.emulator.faults.script import FaultScript
 from fal_async.emulator.gateway import Gateway
-from fal_async.emulator.jobs.endpoints import EndpointTable
 from fal_async.emulator.jobs.job_store import JobStore
 from fal_async.emulator.jobs.runner_table import RunnerTable
 from fal_async.emulator.listener import Listener
 from fal_async.emulator.loop_thread import LoopThread
-from fal_async.emulator.recordings.call_source import source_of
 from fal_async.emulator.recordings.recordings import Recordings
 from fal_async.emulator.registration import Registration
 from fal_async.emulator.schemas.endpoint_parts import checked_stand_ins
 from fal_async.emulator.scopes.life import open_scope
 from fal_async.emulator.scopes.scope import Scope
-from fal_async.emulator.state.saved_state import LoadedState, load_state, save_state
+from fal_async.emulator.state.saved_state import LoadedState, load_state, save_state, source_with
 from fal_async.emulator.storage.file_store import FileStore
 from fal_async.emulator.storage.upload_store import MAX_TOKEN_LIFETIME, UploadStore
 from fal_async.emulator.timing.clock import ClockKind
@@ -115,7 +112,7 @@ class Emulator(Controls, Registration):
         cdn_token_lifetime: seconds for which a CDN token is valid; default 30 days, fal's longest (protocol 7.1).
         min_part_size: bytes that each part of a multipart upload must have, except for the last; default 1.
         recordings: a folder of recordings from which calls are answered, or into which real fal is recorded. None
-            (default): none.
+            (default): none, or the copy that `state` has.
         history: what the platform API's request history shows, and when. None (default): everything, at once.
         ssl: server-side TLS context; the emulator then serves https only. Clients can run against it unchanged if
             its certificate covers fal's host names and DNS resolves these names to the emulator. None (default):
@@ -170,6 +167,7 @@ class Emulator(Controls, Registration):
         check_above_0(speed=speed, keep_alive=keep_alive)
         check_from_0(retry_pause=retry_pause, retention=retention, forget_after=forget_after)
         check_from_0(file_lifetime=file_lifetime)
+        self._loaded: LoadedState | None = None if state is None else load_state(Path(state))
         loop, time, prices = EmulatorLoop(), clock_of(clock, speed), PriceList()
         files = FileStore(folder, time, lifetime=file_lifetime, gone_status=gone_status)
         jobs = JobStore(loop, time, prices, retention=retention, limit=keep_jobs, forget_after=forget_after)
@@ -180,8 +178,6 @@ class Emulator(Controls, Registration):
         core = Core(
             loop=loop,
             clock=time,
-            endpoints=EndpointTable[Mount](),
-            mounts=Mounts(),
             jobs=jobs,
             runners=runner_table,
             webhooks=hooks,
@@ -194,7 +190,7 @@ class Emulator(Controls, Registration):
             faults=FaultScript(seed),
             recorder=Recorder(record=record, limit=keep_requests),
             keep_alive=keep_alive,
-            recordings=source_of(recordings, keys=[key]),
+            recordings=source_with(recordings, key, self._loaded),
         )
         Controls.__init__(self, core)
         Registration.__init__(self, core, runners, plain if plain_pictures else drawn)
@@ -203,7 +199,8 @@ class Emulator(Controls, Registration):
         self._gateway = Gateway(core, admin=Admin(self, self._downtime), downtime=self._downtime)
         if builtins:
             self._serve_builtins(plain_pictures, runners)
-        self._loaded = None if state is None else self._restored(Path(state))
+        if self._loaded is not None:
+            self._loaded.restore(core, self)
         self._created = self.checkpoint()
 
     def _serve_builtins(self, plain_pictures: bool, runners: int) -> None:
@@ -211,11 +208,6 @@ class Emulator(Controls, Registration):
             self._serve_builtin(endpoint_id, function, **details)
         for endpoint, price in checked_stand_ins(plain_pictures, runners):
             self._core.serve(endpoint, price)
-
-    def _restored(self, folder: Path) -> LoadedState:
-        loaded = load_state(folder)
-        loaded.restore(self._core, self)
-        return loaded
 
     # Start, stop and outages.
 

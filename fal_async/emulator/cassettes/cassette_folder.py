@@ -7,6 +7,7 @@ import json
 import mimetypes
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -96,6 +97,10 @@ class CassetteFolder:
         """Return the recordings of a call, in the order in which they were recorded."""
         return self._by_key.get(key, [])
 
+    def named(self, name: str) -> Stored | None:
+        """Return the cassette with the path `name` in the folder; None if there is none."""
+        return next((stored for stored in self if stored.name == name), None)
+
     def nearest(self, key: CallKey, endpoint_id: str, input: Any) -> Nearest | None:
         """Return the recording of the endpoint that differs least from a call; None if there is none.
 
@@ -118,6 +123,10 @@ class CassetteFolder:
     def read_file(self, name: str) -> bytes:
         """Return the bytes of a file. Raise OSError if it can't be read."""
         return self.file(name).read_bytes()
+
+    def names_of_files(self) -> set[str]:
+        """Return the names of the files that the cassettes need."""
+        return {name for stored in self for name in stored.cassette.names_of_files()}
 
     def _read_all(self) -> Iterator[Stored]:
         present = frozenset(_names(self.path / FILES))
@@ -151,6 +160,26 @@ class CassetteFolder:
         self._by_key.setdefault(written.key, []).append(stored)
         return stored
 
+    def copy(self, cassettes: Iterable[Stored], target: Path) -> None:
+        """Write cassettes of this folder, with their files, to another one, in which they have the same names.
+
+        A cassette of which a file was deleted in the meantime is left out.
+
+        Args:
+            cassettes: the cassettes, which are written as they were read.
+            target: the other folder.
+
+        Raises:
+            OSError: If a file can't be written.
+        """
+        for stored in cassettes:
+            names = set(stored.cassette.names_of_files())
+            if all(self.file(name).is_file() for name in names):
+                copy_files(self.path / FILES, target / FILES, names)
+                path = target / stored.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(_readable(stored.cassette.to_document()))
+
     def add_file(self, data: bytes, content_type: str) -> str:
         """Write a file, without the keys, unless it is there.
 
@@ -170,6 +199,14 @@ class CassetteFolder:
         if not target.exists():
             _write_new(target, data, replace=True)
         return name
+
+
+def copy_files(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Copy files from one folder to another, unless they are there. Raise OSError if one can't be copied."""
+    for name in names:
+        if not (path := target / name).exists():
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, path)
 
 
 def _folder_name(endpoint_id: str) -> str:

@@ -162,6 +162,7 @@ def open_performance(
     options = attrs.evolve(options, extra_attempts=0)
     request_id = performance.request_id
     job = open_job(core, call, performance.served, options, input, via=via, request_id=request_id)
+    job.recording = performance.recording
     if via == "queue" and performance.position is not None:
         job.hold(performance.position)
     return job

@@ -47,7 +47,8 @@ class CallRecorder:
     misses: Sequence[Miss] = ()
 
     def __init__(self, folder: CassetteFolder, upstream: Upstream, redactor: Redactor) -> None:
-        self._folder, self._upstream, self._redactor = folder, upstream, redactor
+        self.folder: CassetteFolder = folder
+        self._upstream, self._redactor = upstream, redactor
         self._uploads = InputUploads(upstream)
         self._endpoints: dict[str, Endpoint] = {}
         self._sheltered: set[asyncio.Task[Answer]] = set()
@@ -73,14 +74,14 @@ class CallRecorder:
         files = await own_files(core, call.origin, input)
         digests = {url: file.digest for url, file in files.items()}
         take = Take(
-            folder=self._folder,
+            folder=self.folder,
             upstream=self._upstream,
             redactor=self._redactor,
             via=cast(Via, via),
             endpoint_id=call.route.endpoint_id or call.route.rest,
             path=call.route.rest,
             method=call.request.method,
-            input=self._folder.input(input, digests.get),
+            input=self.folder.input(input, digests.get),
         )
         try:
             body = await self._uploads.sent(call.body, input, files)
@@ -103,7 +104,7 @@ class CallRecorder:
         take.submit = await take.noted(reply)
         if not reply.ok or not isinstance(document, dict) or "request_id" not in document:
             take.save()
-            return Answer(reply.status, take.submit.headers, take.submit.body.data(self._folder.read_file))
+            return Answer(reply.status, take.submit.headers, take.submit.body.data(self.folder.read_file))
         take.request_id = str(document["request_id"])
         position = document.get("queue_position")
         return self._performance(
@@ -117,7 +118,7 @@ class CallRecorder:
             endpoint = self._endpoints[take.endpoint_id] = endpoint_of_recordings(take.endpoint_id)
         return ScriptedCall(
             core=core,
-            folder=self._folder,
+            folder=self.folder,
             served=endpoint,
             script=script,
             request_id=take.request_id,
@@ -268,7 +269,12 @@ def _failure(error: UpstreamError) -> ModelError:
     if error.status is not None or not error.sent:
         return _not_sent(error)
     logger.error("a call is not recorded: %s", error)
-    detail = f"fal's answer was lost. The request may be billed, so it is not sent again: {error}"
+    return answer_lost(str(error))
+
+
+def answer_lost(reason: str) -> ModelError:
+    """Return the error for the caller of a request that fal has accepted, and whose answer never arrives."""
+    detail = f"fal's answer was lost. The request may be billed, so it is not sent again: {reason}"
     return ModelError(504, detail, headers=_NEVER_AGAIN)
 
 

@@ -70,6 +70,10 @@ class ScriptedCall:
     request_id: str | None = None
     position: int | None = None
 
+    @property
+    def recording(self) -> str | None:
+        return self.script.recording
+
     async def perform(self, _: Any, job: JobContext) -> Answer:
         async with aclosing(self.script.moments(job)) as moments:
             async for moment in moments:

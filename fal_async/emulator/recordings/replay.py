@@ -78,31 +78,41 @@ class Replay:
     ) -> None:
         if otherwise is None:
             _check_not_empty(folder)
-        self._recordings, self._folder, self._otherwise = recordings, folder, otherwise
+        self.recordings: Recordings = recordings
+        self.folder: CassetteFolder = folder
+        self._otherwise = otherwise
         self._endpoints: dict[str, Endpoint] = {}
-        self._played: Counter[tuple[str, CallKey]] = Counter()
+        self.played: Counter[tuple[str, CallKey]] = Counter()
+        """How many calls of each account, by its nickname, the recordings of one input have answered."""
         self.misses: list[Miss] = []
 
     async def find(self, core: Core, call: Call, via: str, input: Any) -> Performance | Answer | None:
         files = await own_files(core, call.origin, input)
         digests = {url: file.digest for url, file in files.items()}
-        asked = self._folder.input(input, digests.get)
+        asked = self.folder.input(input, digests.get)
         key = CallKey.of(via, call.request.method, call.route.rest, asked)
-        recorded = self._folder.find(key)
+        recorded = self.folder.find(key)
         if not recorded:
             return await self._missing(core, call, key, input, asked)
         place = (
             call.account.nickname,
             key,
         )  # each account has a sequence of its own: each test of a shared emulator
-        at = self._played[place]
-        self._played[place] += 1
+        at = self.played[place]
+        self.played[place] += 1
         return self._performance(
             core, recorded[min(at, len(recorded) - 1)].cassette, is_repeat=at >= len(recorded)
         )
 
+    def again(self, core: Core, recording: str) -> Performance | None:
+        """Return what performs a request of a saved state anew; None if its recording is not in the folder."""
+        stored = self.folder.named(recording)
+        if stored is None or stored.cassette.answer is None:
+            return None
+        return self._scripted(core, stored.cassette, is_repeat=True)
+
     def session(self, call: Call) -> Answer | None:
-        return None if self._recordings.missing == "emulate" else not_recordable(call)
+        return None if self.recordings.missing == "emulate" else not_recordable(call)
 
     async def shelter(self, accepting: Coroutine[Any, Any, Answer]) -> Answer:
         return await (accepting if self._otherwise is None else self._otherwise.shelter(accepting))
@@ -118,20 +128,23 @@ class Replay:
     def _performance(self, core: Core, cassette: Cassette, *, is_repeat: bool) -> Performance | Answer:
         submitted = cassette.submit
         if submitted is not None and cassette.answer is None:
-            return Answer(submitted.status, submitted.headers, submitted.body.data(self._folder.read_file))
+            return Answer(submitted.status, submitted.headers, submitted.body.data(self.folder.read_file))
+        return self._scripted(core, cassette, is_repeat=is_repeat)
+
+    def _scripted(self, core: Core, cassette: Cassette, *, is_repeat: bool) -> Performance:
         if (endpoint := self._endpoints.get(cassette.endpoint_id)) is None:
             endpoint = self._endpoints[cassette.endpoint_id] = endpoint_of_recordings(cassette.endpoint_id)
         return ScriptedCall(
             core=core,
-            folder=self._folder,
+            folder=self.folder,
             served=endpoint,
-            script=RecordedScript(cassette, self._recordings.speed, self._name(cassette)),
+            script=RecordedScript(cassette, self.recordings.speed, self._name(cassette)),
             request_id=None if is_repeat else cassette.request_id,
             position=_position(cassette),
         )
 
     def _name(self, cassette: Cassette) -> str | None:
-        recorded = self._folder.find(cassette.key)
+        recorded = self.folder.find(cassette.key)
         return next((stored.name for stored in recorded if stored.cassette is cassette), None)
 
     async def _missing(
@@ -139,17 +152,17 @@ class Replay:
     ) -> Performance | Answer | None:
         if self._otherwise is not None:
             return await self._otherwise.find(core, call, key.via, input)
-        if self._recordings.missing == "emulate":
+        if self.recordings.missing == "emulate":
             return None
         endpoint_id = call.route.endpoint_id or key.path
-        nearest = self._folder.nearest(key, endpoint_id, asked)
+        nearest = self.folder.nearest(key, endpoint_id, asked)
         detail = f"not recorded: {endpoint_id}: {self._explained(nearest)}"
         self.misses.append(Miss(call.account, f"a call was {detail}"))
         return request_error(_MISS_STATUS, detail, MISSING)
 
     def _explained(self, nearest: Nearest | None) -> str:
         if nearest is None:
-            recorded = sorted({stored.cassette.endpoint_id for stored in self._folder})
+            recorded = sorted({stored.cassette.endpoint_id for stored in self.folder})
             return f"the recorded endpoints are {_listed(recorded, ', ')}"
         return f"{_listed(nearest.differences, '; ')} (nearest recording: {nearest.stored.name})"
 

@@ -17,7 +17,7 @@ from fal_async.emulator.accounts.prices import Price
 from fal_async.emulator.core import Core
 from fal_async.emulator.jobs.job import COMPLETED, IN_PROGRESS, IN_QUEUE, Job
 from fal_async.emulator.jobs.options import CallOptions
-from fal_async.emulator.jobs.served import Served
+from fal_async.emulator.jobs.served import NO_LIMIT, Served
 from fal_async.emulator.state.saved_bodies import SavedAnswer, answer_of, saved_answer
 from fal_async.emulator.state.saved_values import values
 
@@ -38,7 +38,11 @@ class SavedCaller:
 
 @attrs.frozen(kw_only=True)
 class SavedJob:
-    """A request. `served` is the id of its endpoint or application, `place` its place in the queues."""
+    """A request.
+
+    `served` is the id of its endpoint or application, `place` its place in the queues, and `at_fal` tells whether
+    fal itself was answering it, for a recording that was not written yet.
+    """
 
     request_id: str
     endpoint_id: str
@@ -47,6 +51,7 @@ class SavedJob:
     via: str
     state: str
     place: int | None = None
+    at_fal: bool = False
     input: Any = None
     options: CallOptions = attrs.field(factory=CallOptions)
     headers: list[tuple[str, str]] = attrs.field(factory=list)
@@ -68,10 +73,11 @@ class SavedJob:
     payloads_deleted: bool = False
     workflow_request_id: str | None = None
     steps: Mapping[str, str] = attrs.field(factory=dict)
+    recording: str | None = None
     forgotten: bool = False
 
 
-_CONVERTED = frozenset({"served", "caller", "place", "headers", "logs", "answer"})
+_CONVERTED = frozenset({"served", "caller", "place", "at_fal", "headers", "logs", "answer"})
 _SAME = tuple(field.name for field in attrs.fields(SavedJob) if field.name not in _CONVERTED)
 
 
@@ -95,6 +101,7 @@ def _saved(job: Job, place: int | None) -> SavedJob:
             login=job.credential.login,
         ),
         place=place,
+        at_fal=job.state != COMPLETED and job.recording is None and job.served.runners == NO_LIMIT,
         headers=[(name, value) for name, value in job.headers.items() if not _SECRETS.search(name)],
         logs=list(job.logs),
         answer=None if job.answer is None else saved_answer(job.answer),
@@ -167,8 +174,10 @@ def _before_attempt(job: Job) -> None:
     """Put a job that was running in the state before its attempt, whose log lines are written again."""
     if job.state == COMPLETED:
         return
-    job.billable_units, job.steps = None, {}
-    if job.state == IN_PROGRESS and job.started_at is not None:
+    job.billable_units = None
+    if job.recording is not None:
+        job.logs, job.attempts, job.started_at, job.inference_time = [], 0, None, None
+    elif job.state == IN_PROGRESS and job.started_at is not None:
         began = datetime.fromtimestamp(job.started_at, UTC).isoformat()
         job.logs = [entry for entry in job.logs if entry["timestamp"] < began]
         job.attempts -= 1

@@ -10,8 +10,10 @@ from typing import Any
 
 import attrs
 
-from fal_async.emulator.core import Core
+from fal_async.emulator.core import CallSource, Core
 from fal_async.emulator.declared.added import add_declared
+from fal_async.emulator.recordings.call_source import source_of
+from fal_async.emulator.recordings.recordings import Recordings
 from fal_async.emulator.registration import Registration
 from fal_async.emulator.state.begun_anew import begin_anew
 from fal_async.emulator.state.saved_files import bring_files, copies
@@ -23,6 +25,7 @@ from fal_async.emulator.state.saved_jobs import (
     readdress,
     take_jobs,
 )
+from fal_async.emulator.state.saved_recordings import COPY, bring_recordings, leave_copy, put_positions
 from fal_async.emulator.state.saved_settings import put_prices, stand_ins
 from fal_async.emulator.state.saved_values import values
 from fal_async.emulator.state.saved_webhooks import resume_deliveries
@@ -53,11 +56,14 @@ async def save_state(core: Core, url: str, folder: Path) -> None:
     check_target(folder)
     with core.clock.activity("saving the state"):
         records = {name: kind.take(core) for name, kind in KINDS.items()}
-        jobs, contents = take_jobs(core), copies(core)
+        jobs, contents, source = take_jobs(core), copies(core), core.recordings
+        cassettes = () if source is None else tuple(source.folder)
 
         def fill(made: Path) -> None:
             for copy in contents:
                 copy.write(made)
+            if source is not None:
+                source.folder.copy(cassettes, made / COPY)
             for name, record in records.items():
                 text = json.dumps(values.unstructure(record, KINDS[name].type), indent=2)
                 write_private(made / f"{name}.json", f"{text}\n")
@@ -95,6 +101,20 @@ def _read_jobs(path: Path) -> list[SavedJob]:
         return [job_of_line(line) for line in lines]
 
 
+def source_with(recordings: Recordings | None, key: str, loaded: LoadedState | None) -> CallSource | None:
+    """Return what answers calls in place of endpoints: the option, else the recordings of a saved state.
+
+    Args:
+        recordings: the option.
+        key: the emulator's own API key.
+        loaded: the saved state; None without one.
+    """
+    if loaded is None:
+        return source_of(recordings, [key])
+    keys = [key, *(account.key for account in loaded.records["accounts"])]
+    return source_of(recordings or loaded.recordings, keys)
+
+
 @attrs.frozen
 class LoadedState:
     """A state that was read, with the steps in which an emulator takes it over."""
@@ -103,6 +123,13 @@ class LoadedState:
     url: str
     records: Mapping[str, Any] = attrs.field(repr=False)
     jobs: list[SavedJob] = attrs.field(repr=False)
+
+    @property
+    def recordings(self) -> Recordings | None:
+        """The option that plays the saved recordings; None if there are none."""
+        saved = self.records["recordings"]
+        with _naming(self.folder / "recordings.json"):
+            return None if saved is None else saved.option(self.folder / COPY)
 
     def restore(self, core: Core, registration: Registration) -> None:
         """Put everything but the files into an emulator that is not started.
@@ -119,6 +146,7 @@ class LoadedState:
         with _naming(self.folder / "endpoints.json"):
             add_declared(core, registration, {"endpoints": dict(endpoints.declared)}, "declared")
         put_prices(core, self.records["prices"])
+        put_positions(core, self.records["recordings"], self.folder / COPY)
         with _naming(self.folder / _JOBS):
             put_jobs(core, self.jobs, stand_ins(endpoints))
 
@@ -126,6 +154,7 @@ class LoadedState:
         """Copy the files, before the emulator listens. Raise ValueError if one is missing or can't be copied."""
         try:
             await bring_files(core, self.folder, self.records["files"])
+            await bring_recordings(core, self.folder / COPY)
         except OSError as error:  # which must not pass for one of the port
             raise ValueError(f"the files of the saved state can't be copied: {error}") from error
 
@@ -134,8 +163,9 @@ class LoadedState:
         if url != self.url:
             for job in core.jobs:
                 readdress(job, self.url, url)
+        leave_copy(core, self.folder / COPY)
         places = {one.request_id: one.place or 0 for one in self.jobs}
-        begin_anew(core, places)
+        begin_anew(core, places, at_fal={one.request_id for one in self.jobs if one.at_fal})
         resume_deliveries(core, self.records["webhooks"])
 
 

@@ -26,6 +26,7 @@ from fal_async.emulator.state.saved_files import (
     take_files,
     take_uploads,
 )
+from fal_async.emulator.state.saved_recordings import SavedRecordings, take_recordings
 from fal_async.emulator.state.saved_settings import (
     SavedBooks,
     SavedClock,
@@ -77,6 +78,7 @@ KINDS: Mapping[str, Kind] = {
     "repeats": Kind(list[SavedRepeat], take_repeats, put_repeats),
     "uploads": Kind(SavedUploads, take_uploads, put_uploads),
     "files": Kind(SavedFiles, take_files),
+    "recordings": Kind(SavedRecordings | None, take_recordings),
     "books": Kind(SavedBooks, take_books, put_books),
 }
 """One row for each JSON file, in the order in which they are loaded."""

@@ -116,14 +116,27 @@ class WorkflowRun:
             job = self.core.jobs.by_id.get(job.workflow_request_id or "")
 
     def _begin(self, node: Node, app: str) -> dict[str, Any]:
-        """Submit a step, and return its event."""
+        """Begin a step, and return its event."""
         input = self._filled(node.node_id, node.content)
+        choice = _choice_in(input, node.node_id)
+        step = self._finished(node, app, input) or self._submitted(node, app, input, choice)
+        self._running[node.node_id] = step
+        step.watch(self._changed)
+        return {"type": "submit", "node_id": node.node_id, "app_id": app, "request_id": step.request_id}
+
+    def _finished(self, node: Node, app: str, input: Any) -> Job | None:
+        """Return a step that has succeeded in an earlier attempt of the request, which is not paid again."""
+        step = self.core.jobs.by_id.get(self.job.steps.get(node.node_id, ""))
+        if step is None or step.state != COMPLETED or step.failed:
+            return None
+        return step if (step.endpoint_id, step.input) == (app, input) else None
+
+    def _submitted(self, node: Node, app: str, input: Any, choice: Choice | None) -> Job:
         served = self.core.endpoints.serving(app)
         if served is None:
             raise StepFailed(node.node_id, self.core.endpoints.missing(app), f"{app} is no longer served")
         if (refused := self.job.account.refusal("submit")) is not None:
             raise StepFailed(node.node_id, refused, f"The step {node.node_id} was refused by {app}")
-        choice = _choice_in(input, node.node_id)
         step = self.core.jobs.open(
             served,
             app,
@@ -137,10 +150,8 @@ class WorkflowRun:
             workflow_request_id=self.job.request_id,
         )
         self.job.steps = {**self.job.steps, node.node_id: step.request_id}
-        self._running[node.node_id] = step
-        step.watch(self._changed)
         self.core.runners.of(served, step.account).enter(step, self._work_of(served, step))
-        return {"type": "submit", "node_id": node.node_id, "app_id": app, "request_id": step.request_id}
+        return step
 
     def _work_of(self, served: Served, step: Job) -> Work:
         if isinstance(served, Mount):

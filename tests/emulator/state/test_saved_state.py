@@ -393,3 +393,24 @@ async def test_a_workflow_of_a_saved_state_begins_anew_with_its_steps(tmp_path: 
         await caller.finished(await again(caller, submitted, "/status"))
         assert (await again(caller, submitted)).data == {"n": 5}
         assert [str(job.cost) for job in loaded.jobs.values() if job.endpoint_id == WORK] == ["0", "1"]
+
+
+async def test_finished_steps_of_an_interrupted_workflow_are_not_billed_again(tmp_path: Path) -> None:
+    nodes = {
+        "one": {"type": "run", "app": WORK, "input": {"n": "$input.n"}},
+        "two": {"type": "run", "app": WORK, "input": {"n": "$one.n", "seconds": 3600}, "depends": ["one"]},
+    }
+    emulator = Emulator()
+    begun = serve_work(emulator, price=1)
+    workflow_id = emulator.workflow("me/flow", {"nodes": nodes, "output": {"n": "$two.n"}})
+    async with calling(emulator) as caller:
+        submitted = await caller.submit(workflow_id, {"n": 5})
+        await until(lambda: len(begun) == 2)
+        await emulator.save(tmp_path / "world")
+    loaded = Emulator(state=tmp_path / "world", clock="auto")
+    begun_anew = serve_work(loaded, price=1)
+    async with calling(loaded) as caller:
+        await caller.finished(await again(caller, submitted, "/status"))
+        assert (await again(caller, submitted)).data == {"n": 5}
+    assert begun_anew == [5]
+    assert [str(job.cost) for job in loaded.jobs.values() if job.endpoint_id == WORK] == ["1", "0", "1"]
