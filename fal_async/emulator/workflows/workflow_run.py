@@ -119,19 +119,19 @@ class WorkflowRun:
         """Begin a step, and return its event."""
         input = self._filled(node.node_id, node.content)
         choice = _choice_in(input, node.node_id)
-        step = self._finished(node, app, input) or self._submitted(node, app, input, choice)
+        step = self._earlier(node, app, input)
+        if step is None or step.state != COMPLETED or step.failed:
+            step = self._submitted(node, app, input, choice, step)
         self._running[node.node_id] = step
         step.watch(self._changed)
         return {"type": "submit", "node_id": node.node_id, "app_id": app, "request_id": step.request_id}
 
-    def _finished(self, node: Node, app: str, input: Any) -> Job | None:
-        """Return a step that has succeeded in an earlier attempt of the request, which is not paid again."""
+    def _earlier(self, node: Node, app: str, input: Any) -> Job | None:
+        """Return the same step of an earlier attempt of the request. If it has succeeded, it is not paid again."""
         step = self.core.jobs.by_id.get(self.job.steps.get(node.node_id, ""))
-        if step is None or step.state != COMPLETED or step.failed:
-            return None
-        return step if (step.endpoint_id, step.input) == (app, input) else None
+        return step if step is not None and (step.endpoint_id, step.input) == (app, input) else None
 
-    def _submitted(self, node: Node, app: str, input: Any, choice: Choice | None) -> Job:
+    def _submitted(self, node: Node, app: str, input: Any, choice: Choice | None, earlier: Job | None) -> Job:
         served = self.core.endpoints.serving(app)
         if served is None:
             raise StepFailed(node.node_id, self.core.endpoints.missing(app), f"{app} is no longer served")
@@ -148,6 +148,7 @@ class WorkflowRun:
             credential=self.job.credential,
             choice=choice,
             workflow_request_id=self.job.request_id,
+            steps={} if earlier is None else earlier.steps,
         )
         self.job.steps = {**self.job.steps, node.node_id: step.request_id}
         self.core.runners.of(served, step.account).enter(step, self._work_of(served, step))

@@ -395,16 +395,21 @@ async def test_a_workflow_of_a_saved_state_begins_anew_with_its_steps(tmp_path: 
         assert [str(job.cost) for job in loaded.jobs.values() if job.endpoint_id == WORK] == ["0", "1"]
 
 
-async def test_finished_steps_of_an_interrupted_workflow_are_not_billed_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("called", ["workflows/me/flow", "workflows/me/outer"])
+async def test_finished_steps_of_an_interrupted_workflow_are_not_billed_again(
+    tmp_path: Path, called: str
+) -> None:
     nodes = {
         "one": {"type": "run", "app": WORK, "input": {"n": "$input.n"}},
         "two": {"type": "run", "app": WORK, "input": {"n": "$one.n", "seconds": 3600}, "depends": ["one"]},
     }
     emulator = Emulator()
     begun = serve_work(emulator, price=1)
-    workflow_id = emulator.workflow("me/flow", {"nodes": nodes, "output": {"n": "$two.n"}})
+    inner = emulator.workflow("me/flow", {"nodes": nodes, "output": {"n": "$two.n"}})
+    outer = {"in": {"type": "run", "app": inner, "input": {"n": "$input.n"}}}
+    emulator.workflow("me/outer", {"nodes": outer, "output": {"n": "$in.n"}})
     async with calling(emulator) as caller:
-        submitted = await caller.submit(workflow_id, {"n": 5})
+        submitted = await caller.submit(called, {"n": 5})
         await until(lambda: len(begun) == 2)
         await emulator.save(tmp_path / "world")
     loaded = Emulator(state=tmp_path / "world", clock="auto")
