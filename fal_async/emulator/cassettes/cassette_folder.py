@@ -138,6 +138,21 @@ class CassetteFolder:
 
     # Writing.
 
+    def check_writable(self) -> None:
+        """Make the folder, and try to write to it, so that no call is billed whose recording is then lost.
+
+        Raises:
+            CassetteError: If it can't be made, or can't be written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise CassetteError(
+                f"{self.path}: recordings can't be written to this folder: {error.strerror or error}"
+            ) from error
+
     def add(self, cassette: Cassette) -> Stored:
         """Write a cassette, without secrets. An existing one is never overwritten.
 

@@ -22,7 +22,7 @@ def source_of(recordings: Recordings | None, keys: Iterable[str]) -> CallSource 
         keys: the emulator's own API keys, which are never written.
 
     Raises:
-        CassetteError: If the folder can't be used.
+        CassetteError: If the folder can't be used, or calls may be recorded and it can't be written to.
         ValueError: If calls may be recorded, but the API key or the address of upstream is missing or wrong.
     """
     if recordings is None:
@@ -33,6 +33,7 @@ def source_of(recordings: Recordings | None, keys: Iterable[str]) -> CallSource 
     secrets = [key, *keys]
     folder = CassetteFolder(recordings.folder, secrets)
     recorder = CallRecorder(folder, Upstream(key, recordings.upstream), Redactor(secrets))
+    folder.check_writable()
     return recorder if recordings.mode == "record" else Replay(recordings, folder, recorder)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
+from fal_async.emulator import Emulator, Recordings
 from fal_async.emulator.cassettes.canonical_input import InputFile
 from fal_async.emulator.cassettes.cassette import RecordedFile
 from fal_async.emulator.cassettes.cassette_folder import CassetteFolder
@@ -127,6 +128,15 @@ def test_a_cassette_that_cannot_be_written_gives_an_error_that_names_the_file(tm
     (tmp_path / "fal-ai__flux__dev").write_text("in the way")
     with pytest.raises(CassetteError, match=r"fal-ai__flux__dev/.*json: the recording can't be written"):
         folder.add(cassette({}))
+
+
+def test_a_folder_that_cannot_be_made_is_found_before_a_call_is_billed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    recordings = Recordings(tmp_path / "file" / "recordings", mode="record", upstream_key="id:secret")
+    with pytest.raises(
+        ValueError, match=r"recordings: recordings can't be written to this folder: Not a dir"
+    ):
+        Emulator(recordings=recordings)
 
 
 _ON_A_FULL_DISK = """
