@@ -122,6 +122,7 @@ class Emulator(Controls, Registration):
 
     Raises:
         FileNotFoundError: If there is no folder `state`.
+        TypeError: If `recordings` is not a `Recordings`.
         RuntimeError: If `state` has keys of webhooks, and the package `cryptography` is missing.
         ValueError: If an argument is out of range, `key` does not have the form id:secret, `recordings` can't be
             read, or `state` is not a saved state, is damaged, or has a newer format; the message names file and

@@ -55,12 +55,14 @@ class Keyring:
         concurrency: int | None = None,
         is_scope: bool = False,
     ) -> Account:
-        """Add an account. Raise ValueError for a malformed key, or if the key or the nickname is in use."""
+        """Add an account. Raise ValueError if the key or the nickname is malformed or in use."""
         name = checked_key(key).partition(":")[0] if nickname is None else nickname
-        if not name or name in self.accounts or any(other.find_key(key) for other in self.accounts.values()):
-            raise ValueError(
-                f"an account with the nickname {name!r} or with this key already exists: pass another one"
-            )
+        if not name:
+            raise ValueError("name='': expected at least one character, or None")
+        if name in self.accounts:
+            raise ValueError(f"an account with the nickname {name!r} already exists: pass another one")
+        if any(other.find_key(key) for other in self.accounts.values()):
+            raise ValueError("an account with this key already exists: pass another one")
         account = Account(
             nickname=name, key=key, concurrency=concurrency, is_scope=is_scope, clock=self._clock
         )

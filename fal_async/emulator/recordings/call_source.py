@@ -22,11 +22,14 @@ def source_of(recordings: Recordings | None, keys: Iterable[str]) -> CallSource 
         keys: the emulator's own API keys, which are never written.
 
     Raises:
+        TypeError: If the option is something else, such as a path.
         CassetteError: If the folder can't be used, or calls may be recorded and it can't be written to.
         ValueError: If calls may be recorded, but the API key or the address of upstream is missing or wrong.
     """
     if recordings is None:
         return None
+    if not isinstance(recordings, Recordings):
+        raise TypeError(f"recordings={recordings!r}: expected a Recordings, such as Recordings('cassettes')")
     if not recordings.may_record:
         return Replay(recordings, CassetteFolder(recordings.folder, keys))
     key = _key(recordings)

@@ -139,6 +139,12 @@ def test_a_folder_that_cannot_be_made_is_found_before_a_call_is_billed(tmp_path:
         Emulator(recordings=recordings)
 
 
+def test_a_path_in_place_of_the_option_says_what_is_expected() -> None:
+    path: Any = "cassettes"
+    with pytest.raises(TypeError, match=r"recordings='cassettes': expected a Recordings, such as Rec"):
+        Emulator(recordings=path)
+
+
 _ON_A_FULL_DISK = """
 import resource, sys
 from fal_async.emulator.cassettes.cassette_folder import CassetteFolder

@@ -362,10 +362,10 @@ def test_a_scope_works_in_synchronous_code_and_hides_its_key_in_its_repr() -> No
 @pytest.mark.parametrize(
     ("name", "key", "message"),
     [
-        ("one", None, "nickname 'one' or with this key already exists"),
-        ("emulator", None, "nickname 'emulator' or with this key already exists"),
-        ("new", "emulator:key", "or with this key already exists"),
-        ("", None, "nickname '' or"),
+        ("one", None, "nickname 'one' already exists"),
+        ("emulator", None, "nickname 'emulator' already exists"),
+        ("new", "emulator:key", "an account with this key already exists"),
+        ("", None, "name='': expected at least one character"),
         ("new", "nonsense", "expected a key of the form id:secret"),
     ],
 )

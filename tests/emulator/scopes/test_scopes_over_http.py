@@ -122,7 +122,7 @@ async def test_a_list_of_a_scope_that_is_not_open_is_refused(caller: Caller, pat
         ({"key": "secret"}, "ValueError: expected a key of the form id:secret, such as emulator:key"),
         (
             {"name": "emulator"},
-            "ValueError: an account with the nickname 'emulator' or with this key already exists",
+            "ValueError: an account with the nickname 'emulator' already exists",
         ),
     ],
 )
