@@ -80,6 +80,8 @@ def _arguments(markers: Iterable[pytest.Mark]) -> tuple[Any, dict[str, Any]]:
         if len(marker.args) > 1:
             pytest.fail(f"@pytest.mark.{CASSETTE}{marker.args}: expected one folder, or none", pytrace=False)
         given = marker.args[0] if marker.args else given
+        if not isinstance(given, str | os.PathLike | None):
+            pytest.fail(f"@pytest.mark.{CASSETTE}({given!r}): expected the path of a folder", pytrace=False)
         options.update(marker.kwargs)
     return given, options
 

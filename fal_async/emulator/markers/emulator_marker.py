@@ -30,7 +30,7 @@ def emulator_of(item: pytest.Item) -> Emulator:
     options = {**_usual_options(given), **({} if recordings is None else {"recordings": recordings}), **given}
     try:
         return Emulator(**options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OSError) as error:
         shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
         markers = ([f"{EMULATOR}({shown})"] if given else []) + ([CASSETTE] if recordings else [])
         message = f"@pytest.mark.{' and '.join(markers)}: {error}"

@@ -32,6 +32,9 @@ def test_wrong_type(fal_emulator): ...
 @mark(clock="auto", speed=2)
 def test_speed_of_virtual_time(fal_emulator): ...
 
+@mark(state="missing")
+def test_missing_state(fal_emulator): ...
+
 cassette = pytest.mark.fal_cassette
 
 @cassette(missin="strict")
@@ -42,6 +45,9 @@ def test_cassette_value(fal_emulator): ...
 
 @cassette("a", "b")
 def test_cassette_folders(fal_emulator): ...
+
+@cassette(3)
+def test_cassette_number(fal_emulator): ...
 
 @cassette("broken")
 def test_cassette_broken(fal_emulator): ...
@@ -70,9 +76,11 @@ EXPECTED = {
     "wrong_value": "@pytest.mark.fal_emulator(clock='virtual'): clock='virtual': expected one of real, auto",
     "wrong_type": "@pytest.mark.fal_emulator(speed='fast'): '>' not supported between",
     "speed_of_virtual_time": "speed=2: virtual time (clock='auto') has no speed; leave it out",
+    "missing_state": "@pytest.mark.fal_emulator(state='missing'): missing does not exist: expected a folder",
     "cassette_name": "@pytest.mark.fal_cassette(missin=...): the marker has no such argument; did you mean missing",
     "cassette_value": "@pytest.mark.fal_cassette: missing='no': expected one of",
     "cassette_folders": "@pytest.mark.fal_cassette('a', 'b'): expected one folder, or none",
+    "cassette_number": "@pytest.mark.fal_cassette(3): expected the path of a folder",
     "cassette_broken": "b.json: format: 7",
     "cassette_without_key": "@pytest.mark.fal_cassette: recording needs an API key of fal: set FAL_KEY",
     "replaced_cassette": "@pytest.mark.fal_cassette has no effect, because another fixture replaces",
