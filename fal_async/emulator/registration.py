@@ -24,7 +24,12 @@ from fal_async.emulator.schemas.endpoint_parts import builtin_parts, endpoint_pa
 from fal_async.emulator.schemas.model_document import Document, read_document
 from fal_async.emulator.schemas.sample_model import SampleModel
 from fal_async.emulator.workflows.definition import read_definition
-from fal_async.emulator.workflows.workflow_endpoint import NAMESPACE, serve_ad_hoc, serve_workflow
+from fal_async.emulator.workflows.workflow_endpoint import (
+    NAMESPACE,
+    check_workflow_id,
+    serve_ad_hoc,
+    serve_workflow,
+)
 
 F = TypeVar("F", bound=EndpointFunction)
 
@@ -226,8 +231,10 @@ class Registration:
             ValueError: If the id has another form; if a reference names a node that does not exist, or nodes need
                 each other's outputs; or if the definition has another form.
         """
+        workflow_id = workflow_id.removeprefix(NAMESPACE)
+        check_workflow_id(workflow_id)
         read_definition(contents)
-        owner, _, name = workflow_id.removeprefix(NAMESPACE).partition("/")
+        owner, _, name = workflow_id.partition("/")
         schema = {"input": {}, "output": {}, **(contents.get("schema") or {})}
         whole = {"name": name, "version": "1.0.0", **contents, "schema": schema}
         workflow = Workflow(

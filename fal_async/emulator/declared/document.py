@@ -14,14 +14,14 @@ import attrs
 from fal_async.emulator.accounts.prices import UNIT, price_of
 from fal_async.emulator.declared.declared_model import MODEL_KEYS, DeclaredModel, read_model
 from fal_async.emulator.declared.placed_values import DocumentError, Placed
-from fal_async.emulator.jobs.endpoints import check_app_id, check_endpoint_id
+from fal_async.emulator.jobs.endpoints import check_endpoint_id
 from fal_async.emulator.jobs.polls import Polls
 from fal_async.emulator.registration import Registration
 from fal_async.emulator.schemas.input_check import require
 from fal_async.emulator.schemas.model_document import read_document as read_schemas
 from fal_async.emulator.schemas.sample_model import SampleModel
 from fal_async.emulator.workflows.definition import read_definition
-from fal_async.emulator.workflows.workflow_endpoint import NAMESPACE
+from fal_async.emulator.workflows.workflow_endpoint import check_workflow_id
 
 _OPTIONS: Mapping[str, Any] = {
     "runners": lambda given: given.whole(least=1),
@@ -112,7 +112,7 @@ def _workflow(workflow_id: str, given: Placed, folder: Path) -> DeclaredWorkflow
     """Return a workflow: its definition, or the content of a JSON file with it."""
     contents = _json_file(given, folder)
     try:
-        check_app_id(f"{NAMESPACE}{workflow_id}")
+        check_workflow_id(workflow_id)
         read_definition(contents)
     except ValueError as error:
         raise DocumentError(f"{given.place}: {error}") from error

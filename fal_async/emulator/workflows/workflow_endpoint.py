@@ -83,6 +83,16 @@ def _object(input: Any, *place: str) -> Mapping[str, Any]:
     return input
 
 
+def check_workflow_id(workflow_id: str) -> None:
+    """Raise ValueError if a `str` has not the form `owner/name`, of which an endpoint id can be made."""
+    try:
+        check_app_id(f"{NAMESPACE}{workflow_id}")
+    except ValueError:
+        raise ValueError(
+            f"{workflow_id!r} is not the id of a workflow: expected owner/name, such as me/story"
+        ) from None
+
+
 def serve_workflow(core: Core, workflow: Workflow, *, listed: bool) -> str:
     """Save a workflow, serve it, and return its endpoint id. One with the same owner and name is replaced.
 
@@ -96,7 +106,7 @@ def serve_workflow(core: Core, workflow: Workflow, *, listed: bool) -> str:
         ValueError: If owner or name can't be part of an endpoint id.
     """
     endpoint_id = f"{NAMESPACE}{workflow.owner}/{workflow.name}"
-    check_app_id(endpoint_id)
+    check_workflow_id(f"{workflow.owner}/{workflow.name}")
     definition = read_definition(workflow.contents)
     schema = workflow.contents["schema"]
     parts = builtin_parts(endpoint_id, object_schema(schema["input"]), object_schema(schema["output"]))

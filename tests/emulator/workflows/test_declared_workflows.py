@@ -45,7 +45,7 @@ async def test_a_file_of_endpoints_declares_workflows_by_a_file_or_a_table(tmp_p
     [
         ('[workflows]\n"me/story" = "none.json"', r'workflows."me/story": .*No such file'),
         ('[workflows]\n"me/story" = 1', r'workflows."me/story": expected a str, but it is 1'),
-        ('[workflows]\n"story" = {}', r"workflows.story: 'workflows/story' is not an app id"),
+        ('[workflows]\n"story" = {}', r"workflows.story: 'story' is not the id of a workflow"),
         ('[workflows."me/a"]\nnodes.b.depends = ["c"]', r'"me/a": nodes.b.depends: \'c\' refers to a node'),
         ("workflows = 1", "workflows: expected a table"),
     ],

@@ -342,7 +342,9 @@ async def test_a_workflow_is_described_by_its_schema_and_read_over_the_platform_
 
 @pytest.mark.parametrize("workflow_id", ["story", "me/a/b", "me/a b"])
 def test_a_workflow_id_of_another_form_is_refused(workflow_id: str) -> None:
-    with pytest.raises(ValueError, match="is not an app id"):
+    with pytest.raises(
+        ValueError, match=f"^'{workflow_id}' is not the id of a workflow: expected owner/name"
+    ):
         Emulator(builtins=False).workflow(workflow_id, STORY)
 
 
