@@ -134,10 +134,17 @@ def read_choice(kind: str, header: str | None, member: Any) -> Choice | None:
 def _words(given: Any) -> dict[str, Any]:
     """Return the words of a JSON object, or of a `str` that is one or has the form `fail=422; delay=3`."""
     if isinstance(given, str):
-        given = json.loads(given) if given.lstrip().startswith("{") else _pairs(given)
+        given = _object(given) if given.lstrip().startswith("{") else _pairs(given)
     if given is not None and not isinstance(given, dict):
         raise ValueError(f"{given!r:.80}: expected words such as fail=422; delay=3, or a JSON object of them")
     return given or {}
+
+
+def _object(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r:.80}: expected a JSON object: {error}") from None
 
 
 def _pairs(text: str) -> dict[str, Any]:

@@ -209,7 +209,7 @@ REFUSED = [
     ("status=503", "needs fault="),
     ("fault=answer; events=2; status=500", "no field 'events'"),
     ("[1]", "expected word=value"),
-    ("{", "Expecting property name"),
+    ("{", "'{': expected a JSON object: Expecting property name"),
     ('{"logs": [1]}', "logs=[1]"),
     ('{"type": 3}', "type=3"),
     ('{"fail": 422, "detail": 3}', "detail=3"),
