@@ -18,6 +18,7 @@ from fal_async.emulator.operations import fallback_chain
 from fal_async.emulator.server import Emulator
 from fal_async.emulator.wire.answers import Answer
 from fal_async.emulator.wire.sse import EVENTS
+from fal_async.emulator.workflows.workflow_endpoint import NAMESPACE
 
 _LIKE_FILE = re.compile(r"\$+file")
 _LIMIT = 60.0
@@ -41,8 +42,9 @@ class Emulated:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether the emulator has no such endpoint."""
-        return self.answer.status == 404 and self.job is None
+        """Whether the emulator has no such endpoint, or not one that a workflow calls."""
+        is_refused = self.job is None or self.job.endpoint_id.startswith(NAMESPACE)
+        return self.answer.status == 404 and is_refused
 
     @property
     def output_schema(self) -> Mapping[str, Any] | None:

@@ -254,6 +254,19 @@ async def test_refused_submit_and_gateway_page_have_the_emulators_form(tmp_path:
     assert (report.calls, report.differences) == (2, ())
 
 
+async def test_a_workflow_with_a_step_that_the_emulator_lacks_is_compared_in_part(tmp_path: Path) -> None:
+    step = {"type": "run", "app": "me/poet", "input": {}}
+    input = {"input": {}, "workflow": {"nodes": {"poem": step}, "output": {"poem": "$poem.poem"}}}
+    async with recorder(tmp_path) as caller:
+        await caller.run("workflows/execute", input)
+        await queued(caller, "workflows/execute", input)
+        await streamed(caller, "workflows/execute", input)
+    report = await compared(CassetteFolder(tmp_path))
+    assert (report.unknown, report.differences) == (("workflows/execute",), ())
+    report = await compared(CassetteFolder(tmp_path), add_own)
+    assert (report.unknown, report.differences) == ((), ())
+
+
 async def test_calls_of_impossible_endpoints_are_compared_since_fal_records_their_404(tmp_path: Path) -> None:
     async with recorder(tmp_path) as caller:
         for endpoint_id in ("nope", "me.com/x"):
