@@ -14,7 +14,7 @@ from typing import TextIO
 from fal_async.emulator.server import Emulator
 from fal_async.emulator.serving.announcement import announcement, document
 from fal_async.emulator.serving.certificates import Certificates
-from fal_async.emulator.state.state_folder import is_unused
+from fal_async.emulator.serving.kept_state import kept_state
 
 
 async def serve(
@@ -45,7 +45,7 @@ async def serve(
     stop = asyncio.Event()
     signals = _stop_on_signals(stop)
     try:
-        async with emulator, fewer_collections(), _saved(emulator, state):
+        async with emulator, fewer_collections(), kept_state(emulator, state):
             lines = announcement(emulator, certificates, colours=colours)
             out.write(document(emulator, certificates) if as_json else lines)
             out.flush()
@@ -53,29 +53,6 @@ async def serve(
     finally:
         for number in signals:
             asyncio.get_running_loop().remove_signal_handler(number)
-
-
-@asynccontextmanager
-async def _saved(emulator: Emulator, folder: Path | None) -> AsyncIterator[None]:
-    """Save the state to a new folder at once, so that a folder that can't be used is noticed; and at the end."""
-    if folder is None:
-        yield
-        return
-    emulator.allow_saving(folder)
-    if is_unused(folder):
-        await _save(emulator, folder)
-    try:
-        yield
-    finally:
-        await emulator.pause()
-        await _save(emulator, folder)
-
-
-async def _save(emulator: Emulator, folder: Path) -> None:
-    try:
-        await emulator.save(folder)
-    except OSError as error:
-        raise ValueError(f"the state was not saved to {folder}: {error}") from error
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fal_async.cli import listening
 from fal_async.cli.argument_types import add_json
-from fal_async.cli.emulator.emulator_arguments import configure_emulator, emulator_of, folder, start_log
+from fal_async.cli.emulator.emulator_arguments import add_state, configure_emulator, emulator_of, start_log
 from fal_async.cli.messages import fail
 from fal_async.cli.screen import has_colours
 from fal_async.cli.verbs import Verb
@@ -47,13 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="serve https, with a certificate for this machine and fal's host names",
     )
-    parser.add_argument(
-        "--state",
-        type=folder,
-        metavar="DIR",
-        help="folder whose state the emulator goes on from, if it has one, and to which it is saved on Ctrl-C and "
-        "SIGTERM (default: none)",
-    )
+    add_state(parser, "on Ctrl-C and SIGTERM")
     add_json(parser, "print the address and the keys as one JSON document")
 
 
@@ -64,7 +58,6 @@ def run(options: argparse.Namespace) -> int:
     from fal_async.emulator.apps.hosted_application import StartError
     from fal_async.emulator.serve import serve
     from fal_async.emulator.serving.certificates import certificates_in
-    from fal_async.emulator.state.state_folder import is_unused
 
     try:
         with contextlib.ExitStack() as stack:
@@ -72,13 +65,15 @@ def run(options: argparse.Namespace) -> int:
             if options.tls or options.tls_folder is not None:
                 made = options.tls_folder or stack.enter_context(tempfile.TemporaryDirectory("-fal-emulator"))
                 certificates = certificates_in(Path(made), options.host, os.environ)
-            state: Path | None = options.state
-            loaded = None if state is None or is_unused(state) else state
-            emulator = emulator_of(options, certificates, loaded)
+            emulator = emulator_of(options, certificates)
             start_log(emulator, options.access_log)
             colours = has_colours(sys.stdout)
             served = serve(
-                emulator, certificates=certificates, colours=colours, as_json=options.json, state=state
+                emulator,
+                certificates=certificates,
+                colours=colours,
+                as_json=options.json,
+                state=options.state,
             )
             asyncio.run(served)
     except (ValueError, ModuleNotFoundError, StartError) as error:

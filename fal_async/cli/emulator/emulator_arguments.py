@@ -169,9 +169,18 @@ def _add_memory_of_files(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def emulator_of(
-    options: argparse.Namespace, certificates: Certificates | None, state: Path | None = None
-) -> Emulator:
+def add_state(parser: argparse.ArgumentParser, when: str) -> None:
+    """Add `--state`; `when` says when the state is saved."""
+    parser.add_argument(
+        "--state",
+        type=folder,
+        metavar="DIR",
+        help=f"folder whose state the emulator goes on from, if it has one, and to which it is saved {when} "
+        "(default: none)",
+    )
+
+
+def emulator_of(options: argparse.Namespace, certificates: Certificates | None) -> Emulator:
     """Return the emulator that the arguments describe, with its endpoints, and with a saved state.
 
     Raises:
@@ -179,7 +188,9 @@ def emulator_of(
         OSError: If a file of endpoints can't be read.
     """
     from fal_async.emulator.server import Emulator
+    from fal_async.emulator.state.state_folder import is_unused
 
+    state = None if options.state is None or is_unused(options.state) else options.state
     emulator = Emulator(
         host=options.host,
         port=options.port,

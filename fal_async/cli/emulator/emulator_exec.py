@@ -12,7 +12,7 @@ from functools import partial
 
 from fal_async.cli import listening
 from fal_async.cli.argument_types import add_json
-from fal_async.cli.emulator.emulator_arguments import configure_emulator, emulator_of, start_log
+from fal_async.cli.emulator.emulator_arguments import add_state, configure_emulator, emulator_of, start_log
 from fal_async.cli.messages import fail, say
 from fal_async.cli.parsers import USAGE
 from fal_async.emulator.defaults import DEFAULT_HOST
@@ -35,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="also set HTTPS_PROXY, which programs in other languages read, to a proxy that leads fal's names to "
         "the emulator, and passes other hosts on",
     )
+    add_state(parser, "when the program has ended")
     add_json(parser, "print the address and the keys as one JSON document on standard error")
 
 
@@ -63,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
         partial(emulator_of, options),
         folder=options.tls_folder,
         proxied=options.proxy,
+        state=options.state,
         started=started,
     )
     try:

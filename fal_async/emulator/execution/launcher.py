@@ -16,6 +16,7 @@ from fal_async.emulator.execution.program_environment import environment, upstre
 from fal_async.emulator.execution.tunnel import Tunnel
 from fal_async.emulator.server import Emulator
 from fal_async.emulator.serving.certificates import Certificates, certificates_in
+from fal_async.emulator.serving.kept_state import kept_state
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """Exit statuses of a shell for a command that does not exist, or that can't be executed."""
@@ -42,6 +43,7 @@ async def execute(
     *,
     folder: Path | None,
     proxied: bool,
+    state: Path | None = None,
     started: Callable[[Emulator, Certificates], None],
 ) -> int:
     """Start an emulator, run a program until it ends, and stop the emulator.
@@ -51,6 +53,7 @@ async def execute(
         make: function that returns the emulator, with the TLS context of these certificates.
         folder: folder in which the certificates are made, and used again. None: a temporary one.
         proxied: whether programs that read HTTPS_PROXY reach the emulator, too.
+        state: folder to which the emulator's state is saved at the end. None (default): it is not saved.
         started: function that is called when the emulator has started.
 
     Returns:
@@ -60,7 +63,7 @@ async def execute(
         ProgramError: If the program can't be started.
         ModuleNotFoundError: If the package cryptography is missing.
         OSError: If the port is in use, or a file can't be written.
-        ValueError: If the user's own proxy can't be used with `proxied`.
+        ValueError: If the user's own proxy can't be used with `proxied`, or the state can't be saved.
     """
     # First of all, so that no signal ends this process while there are temporary files.
     with _Signals() as signals, tempfile.TemporaryDirectory(prefix="fal-emulator-exec-") as temporary:
@@ -68,6 +71,7 @@ async def execute(
         certificates = certificates_in(own if folder is None else folder, DEFAULT_HOST, os.environ)
         async with contextlib.AsyncExitStack() as stack:
             emulator = await stack.enter_async_context(make(certificates))
+            await stack.enter_async_context(kept_state(emulator, state))
             proxy = None
             if proxied:
                 tunnel = Tunnel(int(emulator.url.rpartition(":")[2]), upstream_of(os.environ))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fal_async.cli import main
+from fal_async.emulator import Emulator
 from fal_async.emulator.execution.launcher import ProgramError
 from tests.emulator.execution.programs import EXEC, ran, started
 
@@ -49,13 +50,16 @@ signal.pause()
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_an_emulator_within_an_emulator_serves_the_inner_program(
-    capfd: pytest.CaptureFixture[str],
+async def test_an_emulator_within_an_emulator_serves_the_inner_program_and_saves_its_state(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     ask = "import urllib.request as r; print(r.urlopen('https://api.fal.ai/v1/models').status)"
-    done = await ran(*EXEC, "--key", "inner:key", "--", sys.executable, "-c", ask)
+    inner = ("--key", "inner:key", "--state", str(tmp_path))
+    done = await ran(*EXEC, *inner, "--", sys.executable, "-c", ask)
     assert (done.status, done.emulator.count()) == (0, 0)
     assert capfd.readouterr().out == "200\n"
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["saved-2"]  # begin and end
+    assert Emulator(state=tmp_path).key == "inner:key"
 
 
 @pytest.mark.parametrize(("program", "status"), [("exit 7", 7), ("kill -9 $$", 137)])
