@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from decimal import Decimal
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -14,9 +16,22 @@ from hypothesis import strategies as st
 from fal_async.errors import ConfigurationError
 from fal_async.integrations.ray.row_batches import names_of, nested_lists, rows_of, with_columns
 
-numpy = pytest.importorskip("numpy")
-pandas = pytest.importorskip("pandas")
-pyarrow = pytest.importorskip("pyarrow")
+for package in ("numpy", "pandas", "pyarrow"):
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed", allow_module_level=True)
+
+
+class _Package:
+    """A package that is imported when a test uses it, since each worker of pytest imports every file of tests."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self._name), name)
+
+
+numpy, pandas, pyarrow = map(_Package, ("numpy", "pandas", "pyarrow"))
 FORMATS = ("numpy", "pandas", "pyarrow")
 
 _INTS = st.integers(-(2**53), 2**53)
