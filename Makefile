@@ -20,7 +20,7 @@ STALLED = $(TEST)/$(BIN)/python -m pytest -q -n $(WORKERS) -p tests.testbed.stal
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-on test-client test-lowest test-ray stall stall-short wheel lint format bench bench-quick soak prove prove-ray test-real clean
+.PHONY: help demo test compiled test-on test-client test-lowest test-ray stall stall-short wheel lint format bench bench-quick soak prove prove-ray test-real clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,8 +28,13 @@ help: ## this list
 demo: $(DEMO)/.made ## watch the main job happen on a local fal: four pictures in demo-output/
 	$(DEMO)/$(BIN)/python -m fal_async demo
 
-test: lint ## prove it: lint, types and the whole suite
+test: $(TEST)/.made ## prove it: lint, types and the whole suite
+	$(MAKE) --no-print-directory -j 2 lint compiled
 	$(TEST)/$(BIN)/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
+
+# In a new checkout, pytest compiles every test, and Hypothesis reads every module: here once, and not in each worker.
+compiled: $(TEST)/.made ## write what the workers of the suite share: compiled tests, constants of the modules
+	$(TEST)/$(BIN)/python -m pytest -q -k test_any_model_output_becomes_strict_json
 
 test-on: $(TEST)/.made ## the suite alone, on another Python: PYTHON=python3.13 TEST=.venv-test-3.13
 	$(TEST)/$(BIN)/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
