@@ -65,7 +65,7 @@ must not be compressed, since the job store, webhooks and clients read them agai
 
 
 def billed_units(headers: Mapping[str, str]) -> float | None:
-    """Return the units in an application's header, which the gateway replaces by its own; None without a number."""
+    """Return the units in an answer's header, which the gateway replaces by its own; None without a number."""
     try:
         units = float(headers.get("x-fal-billable-units", ""))
     except ValueError:

@@ -19,7 +19,7 @@ from fal_async.emulator.jobs.job import Job
 from fal_async.emulator.jobs.options import CallOptions
 from fal_async.emulator.operations import submit
 from fal_async.emulator.operations.submit import options_and_input, performed
-from fal_async.emulator.wire.answers import Answer, detail_entry, json_answer, method_not_allowed
+from fal_async.emulator.wire.answers import Answer, detail_entry, json_answer, method_not_allowed, value_of
 
 PATH = "execute"
 _MOST_FALLBACKS = 2
@@ -119,25 +119,18 @@ def _record(job: Job | None, answer: Answer) -> dict[str, Any]:
         "status": answer.status,
         "duration": job.inference_time,
     }
-    return record if not job.failed else {**record, "error": _value(answer), "error_type": job.error_type}
+    return record if not job.failed else {**record, "error": value_of(answer), "error_type": job.error_type}
 
 
 def _with_attempts(answer: Answer, attempts: list[dict[str, Any]]) -> Answer:
     """Return the last answer with the record of all attempts; a failure keeps its `detail` and its status."""
-    value = _value(answer)
+    value = value_of(answer)
     if answer.status < 400:
         document = {"output": value, "endpoint": attempts[-1]["endpoint"], "attempts": attempts}
     else:
         document = {**(value if isinstance(value, dict) else {"detail": value}), "attempts": attempts}
     made = json_answer(document, answer.status)
     return Answer(answer.status, answer.with_headers(made.headers).headers, made.body)
-
-
-def _value(answer: Answer) -> Any:
-    try:
-        return answer.document()
-    except ValueError:
-        return answer.body.decode(errors="replace")
 
 
 def _steps(core: Core, body: Any) -> list[_Step] | Answer:

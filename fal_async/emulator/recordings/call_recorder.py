@@ -15,17 +15,16 @@ from fal_async.emulator.cassettes.cassette import Moment, RecordedAnswer, Record
 from fal_async.emulator.cassettes.cassette_folder import CassetteFolder
 from fal_async.emulator.cassettes.cassette_redaction import Redactor
 from fal_async.emulator.core import Call, Core, Miss, Performance
-from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import JobContext
 from fal_async.emulator.recordings.input_uploads import InputUploads
 from fal_async.emulator.recordings.own_files import own_files
-from fal_async.emulator.recordings.performance import Script, ScriptedCall, endpoint_of_recordings
+from fal_async.emulator.recordings.performance import RecordedEndpoints, Script, ScriptedCall
 from fal_async.emulator.recordings.request_following import Follower
 from fal_async.emulator.recordings.take import Take
 from fal_async.emulator.recordings.upstream import StreamedReply, Upstream, check_key
 from fal_async.emulator.recordings.upstream_connections import UpstreamError
 from fal_async.emulator.wire.answers import Answer, ModelError, request_error
-from fal_async.emulator.wire.sse import CHUNKS, EVENTS
+from fal_async.emulator.wire.sse import CHUNKS, EVENTS, by_event
 
 logger: logging.Logger = logging.getLogger("fal_async.emulator")
 
@@ -50,7 +49,7 @@ class CallRecorder:
         self.folder: CassetteFolder = folder
         self._upstream, self._redactor = upstream, redactor
         self._uploads = InputUploads(upstream)
-        self._endpoints: dict[str, Endpoint] = {}
+        self._endpoints = RecordedEndpoints()
         self._sheltered: set[asyncio.Task[Answer]] = set()
 
     async def halt(self) -> None:
@@ -114,12 +113,10 @@ class CallRecorder:
     def _performance(
         self, core: Core, take: Take, script: Script, position: int | None = None
     ) -> Performance:
-        if (endpoint := self._endpoints.get(take.endpoint_id)) is None:
-            endpoint = self._endpoints[take.endpoint_id] = endpoint_of_recordings(take.endpoint_id)
         return ScriptedCall(
             core=core,
             folder=self.folder,
-            served=endpoint,
+            served=self._endpoints[take.endpoint_id],
             script=script,
             request_id=take.request_id,
             position=position,
@@ -217,7 +214,7 @@ class _DirectScript(_TakenScript):
 
     async def _events(self, reply: StreamedReply) -> AsyncIterator[Moment]:
         self.head = RecordedAnswer(after=self.take.after, status=reply.status, headers=reply.headers)
-        pieces = _events_of(reply.pieces()) if _kind(reply).startswith(EVENTS) else reply.pieces()
+        pieces = by_event(reply.pieces()) if _kind(reply).startswith(EVENTS) else reply.pieces()
         async for piece in pieces:
             yield await self.take.event(piece)
 
@@ -234,24 +231,6 @@ def _kind(reply: StreamedReply) -> str:
 
 def _is_stream(reply: StreamedReply) -> bool:
     return 200 <= reply.status < 300 and _kind(reply).startswith((EVENTS, CHUNKS))
-
-
-async def _events_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Cut a body into events, each with the blank line at its end (protocol 5.1)."""
-    left = b""
-    async for piece in pieces:
-        left += piece
-        while (end := _end_of_event(left)) > 0:
-            yield left[:end]
-            left = left[end:]
-    if left:
-        yield left
-
-
-def _end_of_event(data: bytes) -> int:
-    """Return the number of bytes of the first event, or 0 if it is not complete."""
-    ends = [at + len(mark) for mark in (b"\n\n", b"\r\n\r\n") if (at := data.find(mark)) >= 0]
-    return min(ends, default=0)
 
 
 async def _cancelled(take: Take, request_id: str) -> None:

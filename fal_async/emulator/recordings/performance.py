@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -11,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import attrs
 
+from fal_async.emulator.apps.mounted_request import billed_units
 from fal_async.emulator.cassettes.cassette import Moment, RecordedAnswer, RecordedFile
 from fal_async.emulator.cassettes.cassette_folder import CassetteFolder
 from fal_async.emulator.cassettes.content import Content
@@ -50,8 +50,16 @@ class Script(Protocol):
         ...
 
 
+class RecordedEndpoints(dict[str, Endpoint]):
+    """The endpoints that take recorded calls, made when an id is first asked for; an id's has its runners."""
+
+    def __missing__(self, endpoint_id: str) -> Endpoint:
+        made = self[endpoint_id] = endpoint_of_recordings(endpoint_id)
+        return made
+
+
 def endpoint_of_recordings(endpoint_id: str) -> Endpoint:
-    """Return the endpoint that takes the recorded calls of an id; an id needs only one, which has the runners."""
+    """Return an endpoint that takes the recorded calls of an id."""
     return Endpoint(endpoint_id=endpoint_id, runners=NO_LIMIT, function=_never_called, takes_job=False)
 
 
@@ -111,9 +119,8 @@ class ScriptedCall:
         return self.core.jobs.by_id[context.request_id]
 
     def _answer(self, job: Job, recorded: RecordedAnswer) -> Answer:
-        units = recorded.headers.get("x-fal-billable-units")
-        if units is not None:
-            job.billable_units = _number(units)
+        if "x-fal-billable-units" in recorded.headers:
+            job.billable_units = billed_units(recorded.headers)
         usual = {"content-type": JSON} if recorded.body.kind == "json" else {}
         return Answer(recorded.status, {**usual, **recorded.headers}, self._bytes(job, recorded.body))
 
@@ -152,11 +159,3 @@ def _place(url: str, file: RecordedFile) -> tuple[str, str]:
         return f"{parts.hostname}{parts.path}{query}", unquote(parts.path).lstrip("/")
     path = f"files/recorded/{file.file}"
     return f"{FILE_HOSTS[0]}/{path}", path
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

@@ -15,14 +15,13 @@ from fal_async.emulator.cassettes.cassette import (
     RecordedAnswer,
     RecordedFile,
 )
-from fal_async.emulator.cassettes.cassette_folder import CassetteFolder, Nearest
+from fal_async.emulator.cassettes.cassette_folder import CassetteFolder, Nearest, Stored
 from fal_async.emulator.cassettes.document_fields import CassetteError
 from fal_async.emulator.core import Call, CallSource, Core, Miss, Performance
-from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import JobContext
 from fal_async.emulator.recordings.call_recorder import not_recordable
 from fal_async.emulator.recordings.own_files import own_files
-from fal_async.emulator.recordings.performance import ScriptedCall, endpoint_of_recordings
+from fal_async.emulator.recordings.performance import RecordedEndpoints, ScriptedCall
 from fal_async.emulator.recordings.recordings import Recordings
 from fal_async.emulator.wire.answers import Answer, request_error
 
@@ -81,7 +80,7 @@ class Replay:
         self.recordings: Recordings = recordings
         self.folder: CassetteFolder = folder
         self._otherwise = otherwise
-        self._endpoints: dict[str, Endpoint] = {}
+        self._endpoints = RecordedEndpoints()
         self.played: Counter[tuple[str, CallKey]] = Counter()
         """How many calls of each account, by its nickname, the recordings of one input have answered."""
         self.misses: list[Miss] = []
@@ -97,19 +96,17 @@ class Replay:
         place = (
             call.account.nickname,
             key,
-        )  # each account has a sequence of its own: each test of a shared emulator
+        )  # a sequence for each account, so for each test of a shared emulator
         at = self.played[place]
         self.played[place] += 1
-        return self._performance(
-            core, recorded[min(at, len(recorded) - 1)].cassette, is_repeat=at >= len(recorded)
-        )
+        return self._performance(core, recorded[min(at, len(recorded) - 1)], is_repeat=at >= len(recorded))
 
     def again(self, core: Core, recording: str) -> Performance | None:
         """Return what performs a request of a saved state anew; None if its recording is not in the folder."""
         stored = self.folder.named(recording)
         if stored is None or stored.cassette.answer is None:
             return None
-        return self._scripted(core, stored.cassette, is_repeat=True)
+        return self._scripted(core, stored, is_repeat=True)
 
     def session(self, call: Call) -> Answer | None:
         return None if self.recordings.missing == "emulate" else not_recordable(call)
@@ -125,27 +122,22 @@ class Replay:
         if self._otherwise is not None:
             await self._otherwise.close()
 
-    def _performance(self, core: Core, cassette: Cassette, *, is_repeat: bool) -> Performance | Answer:
-        submitted = cassette.submit
-        if submitted is not None and cassette.answer is None:
+    def _performance(self, core: Core, stored: Stored, *, is_repeat: bool) -> Performance | Answer:
+        submitted = stored.cassette.submit
+        if submitted is not None and stored.cassette.answer is None:
             return Answer(submitted.status, submitted.headers, submitted.body.data(self.folder.read_file))
-        return self._scripted(core, cassette, is_repeat=is_repeat)
+        return self._scripted(core, stored, is_repeat=is_repeat)
 
-    def _scripted(self, core: Core, cassette: Cassette, *, is_repeat: bool) -> Performance:
-        if (endpoint := self._endpoints.get(cassette.endpoint_id)) is None:
-            endpoint = self._endpoints[cassette.endpoint_id] = endpoint_of_recordings(cassette.endpoint_id)
+    def _scripted(self, core: Core, stored: Stored, *, is_repeat: bool) -> Performance:
+        cassette = stored.cassette
         return ScriptedCall(
             core=core,
             folder=self.folder,
-            served=endpoint,
-            script=RecordedScript(cassette, self.recordings.speed, self._name(cassette)),
+            served=self._endpoints[cassette.endpoint_id],
+            script=RecordedScript(cassette, self.recordings.speed, stored.name),
             request_id=None if is_repeat else cassette.request_id,
             position=_position(cassette),
         )
-
-    def _name(self, cassette: Cassette) -> str | None:
-        recorded = self.folder.find(cassette.key)
-        return next((stored.name for stored in recorded if stored.cassette is cassette), None)
 
     async def _missing(
         self, core: Core, call: Call, key: CallKey, input: Any, asked: Any

@@ -100,6 +100,14 @@ class ModelError(Exception):
         return request_error(self.status, detail, self.error_type).with_headers(self.headers)
 
 
+def value_of(answer: Answer) -> Any:
+    """Return the body of an answer as JSON values; of one that is not JSON its text."""
+    try:
+        return answer.document()
+    except ValueError:
+        return answer.body.decode(errors="replace")
+
+
 def json_answer(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     body = _encode(document).encode()
     return Answer(status, _JSON_HEADERS if headers is None else {**_JSON_HEADERS, **headers}, body)

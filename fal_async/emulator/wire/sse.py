@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import attrs
 
 EVENTS, CHUNKS = "text/event-stream", "application/octet-stream"
+_EVENT = re.compile(rb".*?(?:\n\n|\r\n\r\n)", re.S)
 
 
 @attrs.frozen
@@ -54,6 +56,18 @@ def whole(values: Sequence[Any]) -> Any:
         return b"".join(values)
     last = values[-1] if values else None
     return json.loads(last.data or "null") if isinstance(last, Event) else last
+
+
+async def by_event(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the events of a stream that arrives in any pieces, each with the blank line at its end."""
+    rest = b""
+    async for piece in pieces:
+        rest += piece
+        while (event := _EVENT.match(rest)) is not None:
+            rest = rest[event.end() :]
+            yield event[0]
+    if rest:
+        yield rest
 
 
 def cut_in_event(event: bytes) -> bytes:

@@ -17,7 +17,7 @@ from fal_async.emulator.jobs.endpoints import Endpoint
 from fal_async.emulator.jobs.job import COMPLETED, Job, JobContext, Work
 from fal_async.emulator.jobs.options import CallOptions
 from fal_async.emulator.jobs.served import Served
-from fal_async.emulator.wire.answers import Answer, json_answer, request_error
+from fal_async.emulator.wire.answers import Answer, json_answer, request_error, value_of
 from fal_async.emulator.workflows.definition import Definition, Node
 from fal_async.emulator.workflows.mounted_step import MountedStep
 from fal_async.emulator.workflows.references import INPUT, NoValue, filled
@@ -191,14 +191,6 @@ class WorkflowRun:
         except NoValue as error:
             entry = {"loc": ["body", node_id], "msg": str(error), "type": "value_error", "input": content}
             raise StepFailed(node_id, json_answer({"detail": [entry]}, 422), str(error)) from None
-
-
-def value_of(answer: Answer) -> Any:
-    """Return a step's answer as JSON values: the text of an answer that is not JSON."""
-    try:
-        return answer.document()
-    except ValueError:
-        return answer.body.decode(errors="replace")
 
 
 def _choice_in(input: Any, node_id: str) -> Choice | None:

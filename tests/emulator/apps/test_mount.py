@@ -22,7 +22,7 @@ from multidict import MultiMapping
 from starlette.middleware.gzip import GZipMiddleware
 
 from fal_async.emulator import Emulator, Fault
-from fal_async.emulator.operations.mounted.mounted_call import by_event
+from fal_async.emulator.wire.sse import by_event
 from tests.emulator.caller import Caller, Reply, calling, lines_of, until
 from tests.emulator.sample_apps import METHODS, REFUSAL, Notes, on_aiohttp, on_starlette, served
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from typing import Any
 from urllib.parse import quote
@@ -22,11 +22,10 @@ from fal_async.emulator.operations.stream import Sender
 from fal_async.emulator.operations.submit import runner_of
 from fal_async.emulator.webhooks.signing import USER_ID
 from fal_async.emulator.wire.answers import JSON, Answer
-from fal_async.emulator.wire.sse import EVENTS
+from fal_async.emulator.wire.sse import EVENTS, by_event
 
 _QUERIES_KEPT_BACK = frozenset({"fal_jwt_token", "fal_webhook", "fal_max_queue_length"})
 """Query parameters for the gateway (protocol 4.1, 6.1)."""
-_EVENT = re.compile(rb".*?(?:\n\n|\r\n\r\n)", re.S)
 _CANCEL_LIMIT = 5.0
 """Time limit of an application's answer to a cancel, in seconds."""
 _GRACE = 5.0
@@ -173,7 +172,7 @@ class MountedCall:
         await sender.begin(response.status, response.headers, binary=True)
         pieces = response.pieces()
         if self._has_fault and response.headers.get("Content-Type", "").startswith(EVENTS):
-            pieces = by_event(pieces)
+            pieces = by_event(pieces)  # because faults count events
         async with aclosing(pieces):  # type: ignore[type-var]
             async for piece in pieces:
                 if not await sender.pass_on(piece):
@@ -183,15 +182,3 @@ class MountedCall:
 
 async def _whole(response: Response) -> bytes:
     return b"".join([piece async for piece in response.pieces()])
-
-
-async def by_event(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the events of a stream that arrives in any pieces, because faults count events."""
-    rest = b""
-    async for piece in pieces:
-        rest += piece
-        while (event := _EVENT.match(rest)) is not None:
-            rest = rest[event.end() :]
-            yield event[0]
-    if rest:
-        yield rest
